@@ -1,0 +1,7 @@
+//! Bytes in flight: pooled buffers, and the process's one memory limit for them.
+
+pub mod chunk;
+pub mod pool;
+
+pub use chunk::{AtRest, Chunk, Plain};
+pub use pool::{Admission, Buffer, Exhausted, Pool};

@@ -1,0 +1,39 @@
+//! The data plane: moves bytes and decides nothing. No SQL, no JSON, no policy, no HTTP status.
+//!
+//! [`ingress::ingest`] is the upload, [`egress::serve`] the download. What crosses from and to
+//! control is plain data, in [`plan`]; while bytes move, a [`Steward`] is the one line between the
+//! planes.
+
+pub mod digest;
+pub mod egress;
+pub mod error;
+pub mod ingress;
+pub mod inspect;
+pub mod plan;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use error::{Error, Result};
+pub use plan::{DeclaredSize, Expect, ReadPlan, Receipt, StopReason, Target, WritePlan};
+
+/// Where an upload's bytes come from: an HTTP body, a staged file, another store.
+#[async_trait]
+pub trait Source: Send {
+    /// The next bytes, of any number; `None` at the clean end. A body that breaks off is an error,
+    /// never an end.
+    async fn next(&mut self) -> std::io::Result<Option<Bytes>>;
+}
+
+/// The line between the planes while bytes move. Implemented by control.
+#[async_trait]
+pub trait Steward: Send + Sync {
+    /// Hears of progress (at most once a second or every 64 MiB) and says whether to go on.
+    async fn advance(&self, received_bytes: u64) -> std::result::Result<(), StopReason>;
+
+    /// A target is written and published.
+    async fn stored(&self, receipt: &Receipt);
+
+    /// Ready when the transfer must stop; every wait on socket, pool or store is raced against it.
+    async fn stopped(&self) -> StopReason;
+}

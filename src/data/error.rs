@@ -1,0 +1,46 @@
+//! How a transfer can fail, by whose fault.
+
+use std::io;
+
+use super::StopReason;
+use crate::store;
+
+/// The result of a data-plane operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The outcomes of a transfer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No buffers within `admission_wait_seconds`.
+    #[error("the service is busy")]
+    Busy,
+    /// The client's bytes broke off.
+    #[error("the client's data broke off")]
+    Client(#[source] io::Error),
+    /// The content is not what the image says it is. The text is the client's.
+    #[error("{0}")]
+    Format(String),
+    /// The client sent another number of bytes than it declared.
+    #[error("Size mismatch: expected {expected_bytes} bytes, got {received_bytes} bytes")]
+    SizeMismatch {
+        /// Declared.
+        expected_bytes: u64,
+        /// Received.
+        received_bytes: u64,
+    },
+    /// Control stopped the transfer.
+    #[error(transparent)]
+    Stopped(#[from] StopReason),
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The client sent less than `min_rate_bytes_per_second`.
+    #[error("the client is too slow")]
+    TooSlow,
+    /// The image is larger than the limit.
+    #[error("image is larger than the {limit_bytes} bytes allowed")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+}

@@ -1,0 +1,111 @@
+//! All that crosses between control and data: plain data, no handles.
+
+use crate::model::{ByteRange, Digests, HashAlgorithm, ImageId, StoreId};
+use crate::store::Intent;
+
+/// What an upload is to do, decided before its first byte.
+#[derive(Clone, Debug)]
+pub struct WritePlan {
+    /// The image.
+    pub image: ImageId,
+    /// What the client said of the size.
+    pub size: DeclaredSize,
+    /// More than this is [`Error::TooLarge`](super::Error::TooLarge).
+    pub limit_bytes: u64,
+    /// Where the bytes go.
+    pub targets: Vec<Target>,
+    /// The algorithm of `os_hash_value`.
+    pub os_hash_algo: HashAlgorithm,
+    /// What the content must be.
+    pub expect: Expect,
+}
+
+/// What is known of an upload's size before it arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeclaredSize {
+    /// Binding: fewer or more bytes are an error.
+    Exact(u64),
+    /// Only presizes.
+    Hint(u64),
+    /// Nothing.
+    Unknown,
+}
+
+impl DeclaredSize {
+    /// What to presize with.
+    pub fn hint(self) -> Option<u64> {
+        match self {
+            Self::Exact(bytes) | Self::Hint(bytes) => Some(bytes),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// One store that gets the bytes.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The store.
+    pub store: StoreId,
+    /// Where in it; already in the journal.
+    pub intent: Intent,
+    /// Whether the upload fails when this target does.
+    pub required: bool,
+}
+
+/// What the content must be (reference D.3, D.4).
+#[derive(Clone, Debug)]
+pub struct Expect {
+    /// The image's disk format.
+    pub disk_format: String,
+    /// The image's container format; content is inspected only when it is `bare`.
+    pub container_format: String,
+    /// `[image_format] require_image_format_match`: a mismatch is an error, else a warning.
+    pub require_match: bool,
+    /// `[image_format] gpt_safety_checks_nonfatal`.
+    pub gpt_safety_checks_nonfatal: Vec<String>,
+    /// `[image_format] vmdk_allowed_types`.
+    pub vmdk_allowed_types: Vec<String>,
+}
+
+/// What an upload did to one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The store.
+    pub store: StoreId,
+    /// The address of the object.
+    pub url: String,
+    /// Bytes that the client sent.
+    pub size_bytes: u64,
+    /// Of the bytes that the client sent.
+    pub digests: Digests,
+    /// Bytes of the disk inside, where the format tells.
+    pub virtual_size_bytes: Option<u64>,
+}
+
+/// What a download is to do, decided before its first byte.
+#[derive(Clone, Debug)]
+pub struct ReadPlan {
+    /// The image.
+    pub image: ImageId,
+    /// Where the bytes may be had, best first.
+    pub locations: Vec<(StoreId, String)>,
+    /// Which of them.
+    pub range: ByteRange,
+}
+
+/// Why control stops a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StopReason {
+    /// The image was deleted meanwhile.
+    #[error("the image was deleted")]
+    Deleted,
+    /// The service is going down and its drain time is over.
+    #[error("the service is shutting down")]
+    Draining,
+    /// Another node may have taken the image over.
+    #[error("the lease on the image was lost")]
+    LeaseLost,
+    /// No room left for the project.
+    #[error("the quota is spent")]
+    QuotaSpent,
+}

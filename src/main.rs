@@ -1,0 +1,5 @@
+//! The `fresnel` binary.
+
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,133 @@
+//! Where image bytes rest. The contract is `store::conformance`: one suite that every store passes.
+//!
+//! A store knows objects, not images: no status, no encryption, no cache.
+
+pub mod conformance;
+pub mod error;
+pub mod file;
+pub mod memory;
+pub mod registry;
+
+use std::{fmt, fs::File, sync::Arc};
+
+use async_trait::async_trait;
+
+use crate::{
+    buf::{Admission, AtRest, Chunk},
+    model::{Attempt, ByteRange, ImageId, StoreId},
+};
+
+pub use error::{Error, Result};
+pub use registry::Registry;
+
+/// What a writer is about to make, known before the first byte and recorded in the journal, so
+/// that whoever finds the row can remove what the attempt left ([`Store::discard`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// The image.
+    pub image: ImageId,
+    /// The try.
+    pub attempt: Attempt,
+    /// The store's own name for where the bytes go until they are published, e.g. the path
+    /// `<datadir>/.fresnel/<id>.<attempt>`. It holds the attempt where the store allows it.
+    pub object: String,
+}
+
+/// What [`Writer::commit`] published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The address, as Glance's driver for this store writes it.
+    pub url: String,
+    /// Bytes at rest.
+    pub size_bytes: u64,
+}
+
+/// A place for objects.
+///
+/// Every method may be called at any time from any task. Methods that change something are
+/// idempotent where their documentation says so.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// The operator's name for it.
+    fn id(&self) -> &StoreId;
+
+    /// The kind of store: `file`, `rbd`, `s3`, ...
+    fn kind(&self) -> &'static str;
+
+    /// Decides where an attempt will write. Touches nothing that would have to be undone.
+    async fn intend(
+        &self,
+        image: &ImageId,
+        attempt: Attempt,
+        size_bytes: Option<u64>,
+    ) -> Result<Intent>;
+
+    /// Opens a writer. `size_bytes` presizes and reserves where the store can: it is a hint, the
+    /// caller checks the real size. Nothing is visible under the image's name before
+    /// [`Writer::commit`].
+    async fn writer(&self, intent: &Intent, size_bytes: Option<u64>) -> Result<Box<dyn Writer>>;
+
+    /// Opens a reader for `range` of the object at `url`. Fails with [`Error::NotFound`] when the
+    /// object is gone and with [`Error::Corrupt`] when it is shorter than the range's end. Bytes
+    /// that must pass through memory are read into buffers of `memory`.
+    async fn reader(
+        &self,
+        url: &str,
+        range: ByteRange,
+        memory: Admission,
+    ) -> Result<Box<dyn Reader>>;
+
+    /// Bytes of the object at `url`.
+    async fn size(&self, url: &str) -> Result<u64>;
+
+    /// Removes the object at `url`. [`Error::NotFound`] when there is none.
+    async fn delete(&self, url: &str) -> Result<()>;
+
+    /// Fences an attempt: when this returns, nothing of it is left, published or not, and a writer
+    /// of it that still lives can publish nothing. Idempotent; finding nothing is success.
+    async fn discard(&self, intent: &Intent) -> Result<()>;
+
+    /// Whether the address is one that this store could have written.
+    fn owns(&self, url: &str) -> bool;
+}
+
+/// Writes one object, in order. Dropping it without `commit` leaves nothing but what
+/// [`Store::discard`] finds.
+#[async_trait]
+pub trait Writer: Send {
+    /// Appends. Returns when the chunk is accepted, which may be before it is on disk; an error of
+    /// an earlier chunk may be reported by a later call.
+    async fn write(&mut self, chunk: Chunk<AtRest>) -> Result<()>;
+
+    /// Makes everything durable and publishes it under the image's name, which must not exist:
+    /// [`Error::AlreadyExists`] otherwise, and nothing is published.
+    async fn commit(self: Box<Self>) -> Result<Published>;
+
+    /// Removes what was written.
+    async fn abort(self: Box<Self>) -> Result<()>;
+}
+
+/// Reads a range of one object, in order.
+#[async_trait]
+pub trait Reader: Send {
+    /// The next piece; `None` after the last byte of the range. The pieces add up to the range's
+    /// length exactly, or the last call is an error: a reader never ends early.
+    async fn next(&mut self) -> Result<Option<Piece>>;
+}
+
+/// Some bytes of an object.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// In memory.
+    Bytes(Chunk<AtRest>),
+    /// In a file: the socket layer sends it without reading it (sendfile). The pages are expected
+    /// to be in the page cache.
+    File {
+        /// The open file. Never truncated in place by us.
+        file: Arc<File>,
+        /// First byte.
+        offset: u64,
+        /// Bytes.
+        len: u64,
+    },
+}
