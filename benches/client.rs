@@ -1,0 +1,200 @@
+//! The load: a client that costs as little as it can, the same for us and for every peer.
+//! Uploads go from the page cache by sendfile; downloads are discarded in the kernel (`MSG_TRUNC`).
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+/// An answer without its body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The status code.
+    pub(crate) status: u16,
+    /// Header lines, lower case.
+    pub(crate) headers: Vec<String>,
+}
+
+impl Answer {
+    /// The value of a header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let prefix = format!("{name}: ");
+        self.headers
+            .iter()
+            .find_map(|line| line.strip_prefix(&prefix))
+    }
+
+    fn length(&self) -> u64 {
+        self.header("content-length")
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(0)
+    }
+}
+
+/// One request with a small body; returns the answer and its body.
+pub(crate) fn ask(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> io::Result<(Answer, String)> {
+    let mut socket = TcpStream::connect(to)?;
+    let kind = if body.is_empty() {
+        ""
+    } else {
+        "Content-Type: application/json\r\n"
+    };
+    write!(
+        socket,
+        "{method} {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\nAccept: application/json\r\n\
+         {kind}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut reader = BufReader::new(socket);
+    let answer = read_head(&mut reader)?;
+    let mut text = String::new();
+    reader.read_to_string(&mut text)?;
+    Ok((answer, text))
+}
+
+/// Creates a raw image and returns its id.
+pub(crate) fn create(to: SocketAddr) -> String {
+    let body = r#"{"name":"bench","disk_format":"raw","container_format":"bare"}"#;
+    let (answer, text) = ask(to, "POST", "/v2/images", body).expect("the server answers");
+    assert_eq!(answer.status, 201, "{text}");
+    let at = text.find(r#""id":"#).expect("an image has an id") + 5;
+    text[at..]
+        .split('"')
+        .nth(1)
+        .expect("an id is a string")
+        .to_owned()
+}
+
+/// How an upload tells its size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Framing {
+    /// `Content-Length`.
+    Sized,
+    /// Chunks of 1 MiB, as python-glanceclient sends them.
+    Chunked,
+}
+
+/// Uploads `len` bytes of `file` and returns the seconds until the answer.
+pub(crate) fn upload(
+    to: SocketAddr,
+    id: &str,
+    file: &File,
+    len: u64,
+    framing: Framing,
+) -> io::Result<f64> {
+    let begin = Instant::now();
+    let mut socket = TcpStream::connect(to)?;
+    let size = match framing {
+        Framing::Sized => format!("Content-Length: {len}"),
+        Framing::Chunked => "Transfer-Encoding: chunked".to_owned(),
+    };
+    write!(
+        socket,
+        "PUT /v2/images/{id}/file HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\
+         Content-Type: application/octet-stream\r\n{size}\r\n\r\n"
+    )?;
+    match framing {
+        Framing::Sized => send(&socket, file, 0, len)?,
+        Framing::Chunked => {
+            const CHUNK: u64 = 1 << 20;
+            for offset in (0..len).step_by(CHUNK as usize) {
+                let piece = CHUNK.min(len - offset);
+                write!(socket, "{piece:x}\r\n")?;
+                send(&socket, file, offset, piece)?;
+                socket.write_all(b"\r\n")?;
+            }
+            socket.write_all(b"0\r\n\r\n")?;
+        }
+    }
+    let answer = read_head(&mut BufReader::new(socket))?;
+    if answer.status != 204 && answer.status != 201 {
+        return Err(io::Error::other(format!(
+            "upload answered {}",
+            answer.status
+        )));
+    }
+    Ok(begin.elapsed().as_secs_f64())
+}
+
+/// Downloads `path`, discarding the bytes, and returns their number and the seconds it took.
+/// `bytes_per_second` throttles the reading.
+pub(crate) fn download(
+    to: SocketAddr,
+    path: &str,
+    bytes_per_second: Option<u64>,
+) -> io::Result<(u64, f64)> {
+    let begin = Instant::now();
+    let mut socket = TcpStream::connect(to)?;
+    write!(
+        socket,
+        "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut reader = BufReader::with_capacity(4096, socket);
+    let answer = read_head(&mut reader)?;
+    if answer.status != 200 {
+        return Err(io::Error::other(format!(
+            "download answered {}",
+            answer.status
+        )));
+    }
+    let mut got = reader.buffer().len() as u64;
+    let socket = reader.into_inner();
+    let mut sink = vec![0_u8; 1 << 20];
+    while got < answer.length() {
+        let want = bytes_per_second.map_or(sink.len(), |rate| (rate / 10).max(1) as usize);
+        let want = want.min(sink.len());
+        let (_, n) = rustix::net::recv(&socket, &mut sink[..want], rustix::net::RecvFlags::TRUNC)?;
+        if n == 0 {
+            return Err(io::Error::other(format!(
+                "cut after {got} of {} bytes",
+                answer.length()
+            )));
+        }
+        got += n as u64;
+        if let Some(rate) = bytes_per_second {
+            let due = Duration::from_secs_f64(got as f64 / rate as f64);
+            pause(due.saturating_sub(begin.elapsed()));
+        }
+    }
+    Ok((got, begin.elapsed().as_secs_f64()))
+}
+
+/// A load generator may sleep: nothing waits for it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a throttled client sleeps on a thread of its own"
+)]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+fn send(socket: &TcpStream, file: &File, mut offset: u64, len: u64) -> io::Result<()> {
+    let end = offset + len;
+    while offset < end {
+        let left = (end - offset) as usize;
+        rustix::fs::sendfile(socket, file, Some(&mut offset), left)?;
+    }
+    Ok(())
+}
+
+fn read_head(reader: &mut impl BufRead) -> io::Result<Answer> {
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let status = status.ok_or_else(|| io::Error::other(format!("no status in {line:?}")))?;
+    let mut headers = Vec::new();
+    loop {
+        line.clear();
+        if reader.read_line(&mut line)? <= 2 {
+            return Ok(Answer { status, headers });
+        }
+        headers.push(line.trim_end().to_lowercase());
+    }
+}

@@ -1,0 +1,121 @@
+//! What the program is for, measured beside its peers in one run. `make bench` runs all of it;
+//! `cargo bench -- upload memory` runs some. Figures are medians of `BENCH_RUNS` (5) runs. The
+//! promises stand in docs/SPECIFICATION.md; a row that falls short says so and fails the run.
+
+mod client;
+mod data;
+mod measure;
+mod memory;
+mod metadata;
+mod peers;
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+/// One promise: a figure, what it is set beside, and the least it may be.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// What was done.
+    pub(crate) work: String,
+    /// Our figure with its unit.
+    pub(crate) ours: String,
+    /// The peer's or the limit's figure.
+    pub(crate) beside: String,
+    /// The ratio or figure that is promised.
+    pub(crate) ratio: f64,
+    /// What it must keep.
+    pub(crate) promise: Promise,
+}
+
+/// A bound on a row's ratio.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Promise {
+    /// At least this.
+    AtLeast(f64),
+    /// At most this.
+    AtMost(f64),
+}
+
+impl Row {
+    fn holds(&self) -> bool {
+        match self.promise {
+            Promise::AtLeast(bound) => self.ratio >= bound,
+            Promise::AtMost(bound) => self.ratio <= bound,
+        }
+    }
+
+    fn line(&self) -> String {
+        let bound = match self.promise {
+            Promise::AtLeast(bound) => format!(">= {bound}"),
+            Promise::AtMost(bound) => format!("<= {bound}"),
+        };
+        let verdict = if self.holds() { "holds" } else { "FALLS SHORT" };
+        format!(
+            "| {} | {} | {} | {:.2} | {bound} | {verdict} |",
+            self.work, self.ours, self.beside, self.ratio
+        )
+    }
+}
+
+/// What every group of rows needs.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    /// Counted runs of each figure.
+    pub(crate) runs: usize,
+    /// Bytes of the large image.
+    pub(crate) image_bytes: u64,
+    /// On the disk that the stores use.
+    pub(crate) folder: PathBuf,
+}
+
+type Group = fn(&Bench) -> Vec<Row>;
+
+const GROUPS: &[(&str, Group)] = &[
+    ("upload", data::upload),
+    ("download", data::download),
+    ("many", data::many),
+    ("metadata", metadata::rates),
+    ("throttled", metadata::beside_slow_readers),
+    ("memory", memory::idle),
+];
+
+fn main() -> ExitCode {
+    let asked: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
+    let number = |name: &str, default: u64| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(default)
+    };
+    let folder = std::env::var_os("BENCH_DIR").map_or_else(
+        || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench"),
+        PathBuf::from,
+    );
+    std::fs::create_dir_all(&folder).expect("the bench folder is writable");
+    let bench = Bench {
+        runs: number("BENCH_RUNS", 5) as usize,
+        image_bytes: number("BENCH_IMAGE_MIB", 2048) << 20,
+        folder,
+    };
+    let mut out = std::io::stdout();
+    let head =
+        "| work | ours | beside | ratio | promise | |\n| --- | --- | --- | --- | --- | --- |";
+    writeln!(out, "{head}").expect("standard output is open");
+    let mut short = false;
+    for (name, group) in GROUPS {
+        if !asked.is_empty() && !asked.iter().any(|a| a == name) {
+            continue;
+        }
+        for row in group(&bench) {
+            short |= !row.holds();
+            writeln!(out, "{}", row.line()).expect("standard output is open");
+        }
+    }
+    if short {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}

@@ -1,0 +1,165 @@
+//! The servers that are compared: ours, the real Glance, nginx. All on loopback, all ended again.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::{client, measure::Process};
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// What to measure.
+    pub(crate) process: Process,
+    stop: Stop,
+}
+
+#[derive(Debug)]
+enum Stop {
+    Child(Child),
+    Script(Command),
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let ended = match &mut self.stop {
+            Stop::Child(child) => child.kill().and_then(|()| child.wait()),
+            Stop::Script(command) => command.status(),
+        };
+        drop(ended);
+    }
+}
+
+/// Our release binary with some lines of configuration.
+pub(crate) fn fresnel(folder: &Path, options: &str) -> Server {
+    let address = free_address();
+    let data = folder.join(format!("fresnel-{}", address.port()));
+    fs::create_dir_all(&data).expect("the bench folder is writable");
+    let config = data.join("bench.conf");
+    let text = format!(
+        "[DEFAULT]\nbind_host = 127.0.0.1\nbind_port = {}\n{options}\n[fresnel]\ndata_dir = {}\n",
+        address.port(),
+        data.display()
+    );
+    fs::write(&config, text).expect("the bench folder is writable");
+    let log = fs::File::create(data.join("log")).expect("the bench folder is writable");
+    let child = Command::new(env!("CARGO_BIN_EXE_fresnel"))
+        .arg("serve")
+        .arg("--config-file")
+        .arg(&config)
+        .stderr(log)
+        .spawn()
+        .expect("the binary starts");
+    let process = Process(child.id());
+    wait_until_it_answers(address);
+    Server {
+        address,
+        process,
+        stop: Stop::Child(child),
+    }
+}
+
+/// The real Glance under uWSGI with two workers, without authentication.
+pub(crate) fn glance(arguments: &[&str]) -> Server {
+    let address = free_address();
+    let port = address.port().to_string();
+    let status = lab("glance-up")
+        .args(["--port", &port, "--workers", "2"])
+        .args(arguments)
+        .status();
+    assert!(
+        status.expect("tests/lab/glance-up runs").success(),
+        "Glance did not start"
+    );
+    let pid = fs::read_to_string(lab_folder().join(format!("run/glance-{port}.pid")));
+    let pid = pid
+        .expect("glance-up leaves a pid file")
+        .trim()
+        .parse()
+        .expect("a pid");
+    wait_until_it_answers(address);
+    let mut stop = lab("glance-down");
+    stop.args(["--port", &port]);
+    Server {
+        address,
+        process: Process(pid),
+        stop: Stop::Script(stop),
+    }
+}
+
+/// nginx with sendfile, serving `folder`.
+pub(crate) fn nginx(folder: &Path) -> Server {
+    let address = free_address();
+    let config = folder.join("nginx.conf");
+    let text = format!(
+        "daemon off; master_process on; worker_processes 2; pid {0}/nginx.pid; error_log {0}/nginx.log;\n\
+         user root; events {{ worker_connections 1024; }}\n\
+         http {{ access_log off; sendfile on; tcp_nopush on; default_type application/octet-stream;\n\
+         client_body_temp_path {0}/t1; proxy_temp_path {0}/t2; fastcgi_temp_path {0}/t3;\n\
+         uwsgi_temp_path {0}/t4; scgi_temp_path {0}/t5;\n\
+         server {{ listen {address}; root {0}; }} }}\n",
+        folder.display()
+    );
+    fs::write(&config, text).expect("the bench folder is writable");
+    let child = Command::new("nginx")
+        .arg("-c")
+        .arg(&config)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("nginx is installed (make bench installs it)");
+    let process = Process(child.id());
+    wait_until_it_answers(address);
+    Server {
+        address,
+        process,
+        stop: Stop::Child(child),
+    }
+}
+
+/// The URL of an empty database on the lab's MariaDB, which is started if it is not running.
+pub(crate) fn mariadb(name: &str) -> String {
+    let output = lab("mariadb-up")
+        .arg("--database")
+        .arg(name)
+        .output()
+        .expect("mariadb-up runs");
+    assert!(output.status.success(), "MariaDB did not start");
+    let text = String::from_utf8(output.stdout).expect("a URL is text");
+    text.lines()
+        .last()
+        .expect("mariadb-up prints a URL")
+        .to_owned()
+}
+
+fn lab(script: &str) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(root.join("tests/lab").join(script));
+    command.stdout(Stdio::null());
+    command
+}
+
+fn lab_folder() -> PathBuf {
+    std::env::var_os("FRESNEL_LAB").map_or_else(|| "/tmp/fresnel-lab".into(), PathBuf::from)
+}
+
+fn free_address() -> SocketAddr {
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
+    socket.local_addr().expect("a bound socket has an address")
+}
+
+fn wait_until_it_answers(address: SocketAddr) {
+    let begin = Instant::now();
+    while client::ask(address, "GET", "/", "").is_err() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(60),
+            "{address} does not answer"
+        );
+        client::pause(Duration::from_millis(50));
+    }
+}
