@@ -1,0 +1,192 @@
+//! How an operation on images can end, for whoever asked.
+//!
+//! The text of a variant is what a client may read, in Glance's words (reference P); its status is
+//! decided in `api::error` and nowhere else. Causes of our own failures are for the log alone.
+
+use super::{db, policy::Rule};
+use crate::{
+    data,
+    model::{ImageId, ProjectId, Status, WrongTransition},
+    store,
+};
+
+/// The result of an operation of control.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The outcomes of control.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller may only look.
+    #[error("Read-only access")]
+    ReadOnly,
+    /// The policy says no.
+    #[error("You are not authorized to complete {} action.", .0.as_str())]
+    Denied(Rule),
+    /// No such image, or none that the caller may know of.
+    #[error("No image found with ID {0}")]
+    ImageNotFound(ImageId),
+    /// The same, where members or tags were asked for.
+    #[error("Image {0} not found.")]
+    ParentNotFound(ImageId),
+    /// The same, on a delete.
+    #[error("Failed to find image {0} to delete")]
+    NothingToDelete(ImageId),
+    /// The id that the client chose is taken, be it by a deleted image.
+    #[error("Image ID {0} already exists!")]
+    DuplicateImage(ImageId),
+    /// The image is protected.
+    #[error("Image {0} is protected and cannot be deleted.")]
+    Protected(ImageId),
+    /// Something depends on the image's data.
+    #[error("Image {image} could not be deleted because it is in use: {reason}")]
+    InUse {
+        /// The image.
+        image: ImageId,
+        /// The store's words.
+        reason: String,
+    },
+    /// The image is in a status that has no way to the one asked for.
+    #[error(transparent)]
+    Status(#[from] WrongTransition),
+    /// Deactivate or reactivate of an image that is neither.
+    #[error("Not allowed to {action} image in status '{status}'")]
+    WrongStatusFor {
+        /// `deactivate` or `reactivate`.
+        action: &'static str,
+        /// The image's.
+        status: Status,
+    },
+    /// A format cannot change once there is data.
+    #[error("Attribute {0} can be only replaced for a queued image.")]
+    FormatFixed(&'static str),
+    /// `min_disk` or `min_ram` below zero, or beyond what the database holds.
+    #[error("Invalid value '{value}' for parameter '{name}': {reason}")]
+    InvalidNumber {
+        /// The attribute.
+        name: &'static str,
+        /// What was given.
+        value: i64,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Characters beyond the Basic Multilingual Plane, which Glance's MySQL cannot hold.
+    #[error("The {0} parameter contains 4-byte unicode characters, which are not supported.")]
+    FourByteText(&'static str),
+    /// A base attribute that no client sets.
+    #[error("Attribute '{0}' is read-only.")]
+    ReadOnlyAttribute(String),
+    /// Only an administrator gives images away.
+    #[error("Owner can't be updated by non admin.")]
+    OwnerFixed,
+    /// Replace or remove of a property that is not there.
+    #[error("Property {0} does not exist.")]
+    NoSuchProperty(String),
+    /// Remove of a base attribute.
+    #[error("Property {0} may not be removed.")]
+    PropertyFixed(String),
+    /// Version 2.0's `add` of what is there.
+    #[error("Property {0} already present.")]
+    PropertyPresent(String),
+    /// More properties than the quota.
+    #[error(
+        "The limit has been exceeded on the number of allowed image properties. Attempted: \
+         {attempted}, Maximum: {maximum}"
+    )]
+    TooManyProperties {
+        /// With the new ones.
+        attempted: u64,
+        /// The quota.
+        maximum: u64,
+    },
+    /// More tags than the quota.
+    #[error(
+        "The limit has been exceeded on the number of allowed image tags. Attempted: {attempted}, \
+         Maximum: {maximum}"
+    )]
+    TooManyTags {
+        /// With the new ones.
+        attempted: u64,
+        /// The quota.
+        maximum: u64,
+    },
+    /// The same, for one tag.
+    #[error(
+        "Image tag limit exceeded for image {image}: The limit has been exceeded on the number of \
+         allowed image tags. Attempted: {attempted}, Maximum: {maximum}:"
+    )]
+    TooManyTagsOn {
+        /// The image.
+        image: ImageId,
+        /// With the new one.
+        attempted: u64,
+        /// The quota.
+        maximum: u64,
+    },
+    /// The image does not have the tag.
+    #[error("The resource could not be found.")]
+    NoSuchTag,
+    /// More members than the quota.
+    #[error(
+        "Image member limit exceeded for image {image}: The limit has been exceeded on the number \
+         of allowed image members for this image. Attempted: {attempted}, Maximum: {maximum}:"
+    )]
+    TooManyMembers {
+        /// The image.
+        image: ImageId,
+        /// With the new one.
+        attempted: u64,
+        /// The quota.
+        maximum: u64,
+    },
+    /// Only `shared` images have members, and only some may change them.
+    #[error("Not allowed to {action} members for image {image}.")]
+    MembersDenied {
+        /// `create`, `update` or `delete`.
+        action: &'static str,
+        /// The image.
+        image: ImageId,
+    },
+    /// The same, on a list.
+    #[error("Not allowed to list members for image {0}: Only shared images have members.")]
+    MembersUnlisted(ImageId),
+    /// The same, where one member was asked for.
+    #[error("Only shared images have members.")]
+    NoMembers,
+    /// The image is shared with that project already.
+    #[error("Member {member} is duplicated for image {image}")]
+    DuplicateMember {
+        /// The image.
+        image: ImageId,
+        /// The project.
+        member: ProjectId,
+    },
+    /// The image is not shared with that project.
+    #[error("{member} not found in the member list of the image {image}.")]
+    MemberNotFound {
+        /// The image.
+        image: ImageId,
+        /// The project.
+        member: ProjectId,
+    },
+    /// A member's status is `pending`, `accepted` or `rejected`.
+    #[error("Incorrect request: Status must be \"pending\", \"accepted\" or \"rejected\".")]
+    MemberStatus,
+    /// The list's marker is no image that the list could hold.
+    #[error("No image found with ID {0}")]
+    MarkerNotFound(ImageId),
+    /// `show_multiple_locations` is off.
+    #[error("It's not allowed to update locations if locations are invisible.")]
+    LocationsInvisible,
+    /// Another request changed the image first.
+    #[error("An object with the same identifier is currently being operated on.")]
+    Conflict,
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A transfer failed.
+    #[error(transparent)]
+    Data(#[from] data::Error),
+    /// The database failed, or answered what the operation has no word for.
+    #[error(transparent)]
+    Db(#[from] db::Error),
+}

@@ -1,0 +1,1 @@
+//! Images: create, show, list, change, delete.

@@ -1,0 +1,1 @@
+//! Sharing an image with projects (reference A.7).

@@ -1,0 +1,1 @@
+//! Static quotas of one image (reference C.7.1).

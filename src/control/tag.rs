@@ -1,0 +1,1 @@
+//! Tags of an image (reference A.6).
