@@ -1,6 +1,6 @@
 //! The data plane: moves bytes and decides nothing. No SQL, no JSON, no policy, no HTTP status.
 //!
-//! [`ingress::ingest`] is the upload, [`egress::serve`] the download. What crosses from and to
+//! [`ingress::ingest`] is the upload, [`egress::open`] the download. What crosses from and to
 //! control is plain data, in [`plan`]; while bytes move, a [`Steward`] is the one line between the
 //! planes.
 
@@ -11,11 +11,46 @@ pub mod ingress;
 pub mod inspect;
 pub mod plan;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::{buf::Pool, store::Registry};
+
 pub use error::{Error, Result};
 pub use plan::{DeclaredSize, Expect, ReadPlan, Receipt, StopReason, Target, WritePlan};
+
+/// What moves bytes: one value a process.
+#[derive(Clone, Debug)]
+pub struct Plane {
+    /// Where bytes come to rest.
+    pub stores: Registry,
+    /// Memory for bytes in flight.
+    pub pool: Pool,
+    /// The hash threads.
+    pub engine: digest::Engine,
+    /// What the operator decided.
+    pub settings: Settings,
+}
+
+/// Limits of transfers.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long a transfer waits for its first buffers before [`Error::Busy`].
+    pub admission_wait: Duration,
+    /// A sender that stays below it for [`ingress::PACE_WINDOW`] is [`Error::TooSlow`]; 0 is off.
+    pub min_rate_bytes_per_second: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            admission_wait: Duration::from_secs(30),
+            min_rate_bytes_per_second: 1024,
+        }
+    }
+}
 
 /// Where an upload's bytes come from: an HTTP body, a staged file, another store.
 #[async_trait]

@@ -1,1 +1,88 @@
-//! egress
+//! The download: pieces of a stored image, in order.
+
+use tracing::warn;
+
+use super::{Error, Plane, ReadPlan, Result};
+use crate::{
+    buf::Admission,
+    model::StoreId,
+    store::{self, Piece, Reader},
+};
+
+/// An open download. Every piece that it gives is followed by the rest of the range, or by an
+/// error: then the connection is cut, and the client's copy is visibly incomplete.
+pub struct Egress {
+    reader: Box<dyn Reader>,
+    store: StoreId,
+    left_bytes: u64,
+}
+
+/// Opens the first location that can be read, so that what is wrong with all of them is known
+/// before the headers go out.
+///
+/// # Errors
+/// [`Error::Busy`] without buffers in time, else the last location's [`Error::Store`]; a plan
+/// without locations is `NotFound`.
+pub async fn open(plane: &Plane, plan: &ReadPlan) -> Result<Egress> {
+    let mut failed = store::Error::NotFound(plan.image.to_string());
+    for (id, url) in &plan.locations {
+        let admission = plane.pool.admit(id, plane.settings.admission_wait);
+        let admission = admission.await.map_err(|_| Error::Busy)?;
+        match reader(plane, plan, id, url, admission).await {
+            Ok(reader) => {
+                return Ok(Egress {
+                    reader,
+                    store: id.clone(),
+                    left_bytes: plan.range.len,
+                });
+            }
+            Err(error) => {
+                warn!(image.id = %plan.image, store = %id, %error, "Cannot read a location");
+                failed = error;
+            }
+        }
+    }
+    Err(failed.into())
+}
+
+impl Egress {
+    /// The next piece; `None` after the last byte of the range. Pieces add up to the range exactly.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the object is shorter than its record says, or cannot be read.
+    pub async fn next(&mut self) -> Result<Option<Piece>> {
+        let piece = self.reader.next().await?;
+        let len = match &piece {
+            Some(Piece::Bytes(chunk)) => chunk.len() as u64,
+            Some(Piece::File { len, .. }) => *len,
+            None if self.left_bytes == 0 => 0,
+            None => return Err(self.damaged("ended early")),
+        };
+        self.left_bytes = self
+            .left_bytes
+            .checked_sub(len)
+            .ok_or_else(|| self.damaged("gave more than was asked"))?;
+        Ok(piece)
+    }
+
+    /// The store that the bytes come from.
+    pub fn store(&self) -> &StoreId {
+        &self.store
+    }
+
+    fn damaged(&self, how: &str) -> Error {
+        store::Error::Corrupt(format!("an object in store {} {how}", self.store)).into()
+    }
+}
+
+async fn reader(
+    plane: &Plane,
+    plan: &ReadPlan,
+    id: &StoreId,
+    url: &str,
+    memory: Admission,
+) -> Result<Box<dyn Reader>, store::Error> {
+    let store = plane.stores.get(id);
+    let store = store.ok_or_else(|| store::Error::Unavailable(id.clone()))?;
+    store.reader(url, plan.range, memory).await
+}

@@ -20,7 +20,15 @@ pub enum Error {
     /// The content is not what the image says it is. The text is the client's.
     #[error("{0}")]
     Format(String),
-    /// The client sent another number of bytes than it declared.
+    /// The client sent more bytes than it declared.
+    #[error("Size exceeds: expected {expected_bytes} bytes, got {received_bytes} bytes")]
+    SizeExceeded {
+        /// Declared.
+        expected_bytes: u64,
+        /// Received until it was noticed.
+        received_bytes: u64,
+    },
+    /// The client sent fewer bytes than it declared.
     #[error("Size mismatch: expected {expected_bytes} bytes, got {received_bytes} bytes")]
     SizeMismatch {
         /// Declared.

@@ -1,1 +1,360 @@
-//! ingress
+//! The upload: one loop from a [`Source`] to the stores.
+//!
+//! Back-pressure has no mechanism of its own: while there is no buffer, or a hash lane or a writer
+//! is full, the loop does not ask the source, and TCP does the rest.
+
+mod pace;
+
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use futures_util::future::join_all;
+use tokio::{pin, select, time};
+use tracing::warn;
+
+use super::{
+    DeclaredSize, Error, Plane, Receipt, Result, Source, Steward, Target, WritePlan, digest,
+};
+use crate::{
+    base::limits::MIB,
+    buf::{Admission, AtRest, Buffer, Chunk, Plain},
+    model::{Digests, HashAlgorithm},
+    store::{self, Published, Writer},
+};
+
+pub use pace::PACE_WINDOW;
+
+/// After this much silence, a buffer that was borrowed for a sender is written as it is.
+const STALL: Duration = Duration::from_secs(2);
+/// The steward hears of progress at most this often, or every [`REPORT_BYTES`].
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+const REPORT_BYTES: u64 = 64 * MIB as u64;
+
+/// Moves all bytes of `source` into the targets of `plan` and publishes them there.
+///
+/// Stops at once when the steward says so, whatever it waits for. After an error nothing is open
+/// any more and unpublished bytes are removed; what a commit may have published meanwhile, the
+/// caller discards ([`crate::store::Store::discard`]), because only control knows whether the
+/// attempt is still its own.
+///
+/// # Errors
+/// Every variant of [`Error`]; see there.
+pub async fn ingest(
+    plane: &Plane,
+    plan: &WritePlan,
+    source: &mut dyn Source,
+    steward: &dyn Steward,
+) -> Result<Vec<Receipt>> {
+    let mut lines: Vec<Line> = plan.targets.iter().map(Line::new).collect();
+    let outcome = select! {
+        biased;
+        reason = steward.stopped() => Err(Error::Stopped(reason)),
+        outcome = Box::pin(carry(plane, plan, source, steward, &mut lines)) => outcome,
+    };
+    if outcome.is_err() {
+        join_all(lines.iter_mut().map(Line::abort)).await;
+    }
+    outcome
+}
+
+/// The upload, as if nobody could stop it.
+async fn carry(
+    plane: &Plane,
+    plan: &WritePlan,
+    source: &mut dyn Source,
+    steward: &dyn Steward,
+    lines: &mut [Line<'_>],
+) -> Result<Vec<Receipt>> {
+    if let DeclaredSize::Exact(bytes) = plan.size {
+        plan.within_limit(bytes)?;
+    }
+    let first = plan.targets.first().expect("a plan has a target");
+    let admission = plane
+        .pool
+        .admit(&first.store, plane.settings.admission_wait);
+    let mut intake = Intake::new(plane, plan, admission.await.map_err(|_| Error::Busy)?);
+    for line in lines.iter_mut() {
+        line.open(plane, plan).await?;
+    }
+    while let Some(mut bytes) = intake.receive(source, lines).await? {
+        intake.count(bytes.len() as u64)?;
+        intake.report(steward).await?;
+        while let Some(chunk) = intake.pack(&mut bytes).await {
+            intake.pass_on(chunk, lines).await?;
+        }
+    }
+    intake.flush(lines).await?;
+    let sums = intake.finish().await?;
+    publish(lines, &sums, steward).await
+}
+
+/// What an upload's bytes came to.
+struct Sums {
+    size_bytes: u64,
+    digests: Digests,
+    virtual_size_bytes: Option<u64>,
+}
+
+/// The receiving side: counts, packs into buffers, hashes.
+struct Intake<'a> {
+    plan: &'a WritePlan,
+    admission: Admission,
+    buffer: Option<Buffer>,
+    digests: digest::Stream,
+    pace: pace::Pace,
+    received_bytes: u64,
+    reported_bytes: u64,
+    reported_at: Instant,
+}
+
+impl<'a> Intake<'a> {
+    fn new(plane: &Plane, plan: &'a WritePlan, admission: Admission) -> Self {
+        // An image whose os_hash is MD5 is hashed once.
+        let algorithms: &[HashAlgorithm] = match plan.os_hash_algo {
+            HashAlgorithm::Md5 => &[HashAlgorithm::Md5],
+            other => &[HashAlgorithm::Md5, other],
+        };
+        Self {
+            plan,
+            admission,
+            buffer: None,
+            digests: plane.engine.open(algorithms),
+            pace: pace::Pace::new(plane.settings.min_rate_bytes_per_second),
+            received_bytes: 0,
+            reported_bytes: 0,
+            reported_at: Instant::now(),
+        }
+    }
+
+    /// The sender's next bytes. Meanwhile a borrowed buffer is not kept waiting for long.
+    async fn receive(
+        &mut self,
+        source: &mut dyn Source,
+        lines: &mut [Line<'_>],
+    ) -> Result<Option<Bytes>> {
+        let next = source.next();
+        pin!(next);
+        loop {
+            let asked_at = Instant::now();
+            let received = select! {
+                biased;
+                received = &mut next => Some(received.map_err(Error::Client)?),
+                () = time::sleep(STALL) => None,
+            };
+            let bytes = received.as_ref().and_then(Option::as_ref);
+            self.pace
+                .waited(asked_at.elapsed(), bytes.map_or(0, Bytes::len))?;
+            if let Some(received) = received {
+                return Ok(received);
+            }
+            if self.buffer.is_some() {
+                self.flush(lines).await?;
+            }
+        }
+    }
+
+    /// Holds the sender to what it declared and to the limit.
+    fn count(&mut self, bytes: u64) -> Result<()> {
+        self.received_bytes += bytes;
+        self.plan.within_limit(self.received_bytes)?;
+        match self.plan.size {
+            DeclaredSize::Exact(expected_bytes) if expected_bytes < self.received_bytes => {
+                Err(Error::SizeExceeded {
+                    expected_bytes,
+                    received_bytes: self.received_bytes,
+                })
+            }
+            DeclaredSize::Exact(_) | DeclaredSize::Hint(_) | DeclaredSize::Unknown => Ok(()),
+        }
+    }
+
+    async fn report(&mut self, steward: &dyn Steward) -> Result<()> {
+        let due = self.received_bytes - self.reported_bytes >= REPORT_BYTES
+            || self.reported_at.elapsed() >= REPORT_EVERY;
+        if due {
+            self.reported_bytes = self.received_bytes;
+            self.reported_at = Instant::now();
+            steward.advance(self.received_bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes from `bytes` into the buffer; a chunk each time that one is full.
+    async fn pack(&mut self, bytes: &mut Bytes) -> Option<Chunk<Plain>> {
+        while !bytes.is_empty() {
+            let mut buffer = match self.buffer.take() {
+                Some(buffer) => buffer,
+                None => self.admission.buffer().await,
+            };
+            bytes.advance(buffer.fill(bytes));
+            if buffer.is_full() {
+                return Some(buffer.freeze());
+            }
+            self.buffer = Some(buffer);
+        }
+        None
+    }
+
+    async fn flush(&mut self, lines: &mut [Line<'_>]) -> Result<()> {
+        match self.buffer.take() {
+            Some(buffer) => self.pass_on(buffer.freeze(), lines).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Hands a chunk to the digests and to every writer, side by side.
+    async fn pass_on(&mut self, chunk: Chunk<Plain>, lines: &mut [Line<'_>]) -> Result<()> {
+        let at_rest = at_rest(&chunk);
+        let writes = join_all(lines.iter_mut().map(|line| line.write(at_rest.clone())));
+        let ((), written) = tokio::join!(self.digests.feed(&chunk), writes);
+        written.into_iter().collect::<Result<(), _>>()?;
+        some_line_left(lines)
+    }
+
+    async fn finish(self) -> Result<Sums> {
+        if let DeclaredSize::Exact(expected_bytes) = self.plan.size
+            && self.received_bytes < expected_bytes
+        {
+            return Err(Error::SizeMismatch {
+                expected_bytes,
+                received_bytes: self.received_bytes,
+            });
+        }
+        let mut digests = self.digests.finish().await.into_iter();
+        let checksum = digests.next().expect("MD5 is always opened");
+        Ok(Sums {
+            size_bytes: self.received_bytes,
+            digests: Digests {
+                os_hash_algo: self.plan.os_hash_algo,
+                os_hash_value: digests.next().unwrap_or_else(|| checksum.clone()),
+                checksum,
+            },
+            virtual_size_bytes: None,
+        })
+    }
+}
+
+/// One target's way through the upload.
+struct Line<'a> {
+    target: &'a Target,
+    /// None before it is opened, and once it is committed, aborted or lost.
+    writer: Option<Box<dyn Writer>>,
+    lost: Option<store::Error>,
+}
+
+impl<'a> Line<'a> {
+    fn new(target: &'a Target) -> Self {
+        Self {
+            target,
+            writer: None,
+            lost: None,
+        }
+    }
+
+    async fn open(&mut self, plane: &Plane, plan: &WritePlan) -> Result<(), store::Error> {
+        let opened = match plane.stores.get(&self.target.store) {
+            Some(store) => store.writer(&self.target.intent, plan.size.hint()).await,
+            None => Err(store::Error::Unavailable(self.target.store.clone())),
+        };
+        match opened {
+            Ok(writer) => {
+                self.writer = Some(writer);
+                Ok(())
+            }
+            Err(error) => self.lose(error),
+        }
+    }
+
+    async fn write(&mut self, chunk: Chunk<AtRest>) -> Result<(), store::Error> {
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        let Err(error) = writer.write(chunk).await else {
+            return Ok(());
+        };
+        self.abort().await;
+        self.lose(error)
+    }
+
+    async fn commit(&mut self) -> Result<Option<Published>, store::Error> {
+        let Some(writer) = self.writer.take() else {
+            return Ok(None);
+        };
+        match writer.commit().await {
+            Ok(published) => Ok(Some(published)),
+            Err(error) => self.lose(error).map(|()| None),
+        }
+    }
+
+    async fn abort(&mut self) {
+        if let Some(writer) = self.writer.take()
+            && let Err(error) = writer.abort().await
+        {
+            let store = &self.target.store;
+            let object = &self.target.intent.object;
+            warn!(%store, object, %error, "Could not remove a failed upload's bytes; the sweep will");
+        }
+    }
+
+    /// A target that is not required may be lost without the upload.
+    fn lose(&mut self, error: store::Error) -> Result<(), store::Error> {
+        if self.target.required {
+            return Err(error);
+        }
+        let store = &self.target.store;
+        warn!(%store, %error, "Upload goes on without store {store}");
+        self.lost = Some(error);
+        Ok(())
+    }
+}
+
+/// Publishes every line that is left.
+async fn publish(
+    lines: &mut [Line<'_>],
+    sums: &Sums,
+    steward: &dyn Steward,
+) -> Result<Vec<Receipt>> {
+    let commits = join_all(lines.iter_mut().map(Line::commit)).await;
+    let mut receipts = Vec::new();
+    for (line, committed) in lines.iter().zip(commits) {
+        let Some(published) = committed? else {
+            continue;
+        };
+        let receipt = Receipt {
+            store: line.target.store.clone(),
+            url: published.url,
+            size_bytes: sums.size_bytes,
+            digests: sums.digests.clone(),
+            virtual_size_bytes: sums.virtual_size_bytes,
+        };
+        steward.stored(&receipt).await;
+        receipts.push(receipt);
+    }
+    some_line_left(lines)?;
+    Ok(receipts)
+}
+
+/// An upload that has lost its last store has failed, required or not.
+fn some_line_left(lines: &mut [Line<'_>]) -> Result<()> {
+    if lines.iter().any(|line| line.lost.is_none()) {
+        return Ok(());
+    }
+    let lost = lines.iter_mut().find_map(|line| line.lost.take());
+    Err(Error::Store(lost.expect("every line is lost")))
+}
+
+/// No store here encrypts underneath: the bytes rest as they came.
+fn at_rest(chunk: &Chunk<Plain>) -> Chunk<AtRest> {
+    Chunk::new(chunk.bytes().clone())
+}
+
+impl WritePlan {
+    fn within_limit(&self, bytes: u64) -> Result<()> {
+        if bytes <= self.limit_bytes {
+            return Ok(());
+        }
+        Err(Error::TooLarge {
+            limit_bytes: self.limit_bytes,
+        })
+    }
+}

@@ -96,6 +96,9 @@ pub struct ReadPlan {
 /// Why control stops a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StopReason {
+    /// Nobody waits for the outcome any more.
+    #[error("the client went away")]
+    ClientGone,
     /// The image was deleted meanwhile.
     #[error("the image was deleted")]
     Deleted,
