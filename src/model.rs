@@ -13,5 +13,5 @@ pub use digest::{Digests, HashAlgorithm};
 pub use id::{Attempt, ImageId, ProjectId, StoreId};
 pub use image::{Image, Member, MemberStatus, Visibility};
 pub use location::{Location, LocationStatus};
-pub use range::ByteRange;
+pub use range::{ByteRange, RangeError, RangeRequest};
 pub use status::{Status, WrongTransition};
