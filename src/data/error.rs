@@ -3,6 +3,7 @@
 use std::io;
 
 use super::StopReason;
+use super::inspect::FormatError;
 use crate::store;
 
 /// The result of a data-plane operation.
@@ -18,8 +19,8 @@ pub enum Error {
     #[error("the client's data broke off")]
     Client(#[source] io::Error),
     /// The content is not what the image says it is. The text is the client's.
-    #[error("{0}")]
-    Format(String),
+    #[error(transparent)]
+    Format(#[from] FormatError),
     /// The client sent more bytes than it declared.
     #[error("Size exceeds: expected {expected_bytes} bytes, got {received_bytes} bytes")]
     SizeExceeded {

@@ -59,12 +59,11 @@ pub struct Expect {
     pub disk_format: String,
     /// The image's container format; content is inspected only when it is `bare`.
     pub container_format: String,
-    /// `[image_format] require_image_format_match`: a mismatch is an error, else a warning.
+    /// `[image_format] require_image_format_match`: a mismatch is an error, else a warning. What is
+    /// unsafe is an error in any case.
     pub require_match: bool,
     /// `[image_format] gpt_safety_checks_nonfatal`.
     pub gpt_safety_checks_nonfatal: Vec<String>,
-    /// `[image_format] vmdk_allowed_types`.
-    pub vmdk_allowed_types: Vec<String>,
 }
 
 /// What an upload did to one target.
