@@ -1,9 +1,27 @@
 //! The process's one pool of buffers for all transfers.
+//!
+//! Each store has a share of its own, so that transfers to a store that has died cannot starve
+//! those to the others. Of its share a transfer is admitted with [`ADMISSION_CHUNKS`] buffers,
+//! which nobody else can take from it, and borrows the rest from what is free.
+//!
+//! **No deadlock.** A transfer that holds less than its admission gets a buffer at once. One that
+//! holds more waits for its own buffers as well as for the share's, and a buffer that it returns
+//! goes first against what it borrowed: so once its chunks have gone where they go, it has its
+//! admission back, whatever the others do. Nobody may therefore wait for a buffer while it keeps
+//! chunks until that buffer comes: gather with [`Admission::try_buffer`].
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use fresnel_mem::Block;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::Chunk;
 use crate::{
@@ -11,10 +29,16 @@ use crate::{
     model::StoreId,
 };
 
+/// The least that a store's share may be: two transfers at once.
+const SHARE_CHUNKS_MIN: usize = 2 * ADMISSION_CHUNKS;
+
+/// Buffers that stay committed when no transfer runs: a small image touches no fresh memory.
+const IDLE_BLOCKS_MAX: usize = 4;
+
 /// All buffers of the process.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    free: Arc<Semaphore>,
+    shares: Arc<HashMap<StoreId, Arc<Share>>>,
 }
 
 /// No buffers within the wait.
@@ -23,98 +47,280 @@ pub struct Pool {
 pub struct Exhausted;
 
 impl Pool {
-    /// At most `limit_bytes` in flight, shared by `stores`.
-    pub fn new(limit_bytes: usize, _stores: &[StoreId]) -> Self {
+    /// At most `limit_bytes` in flight, shared equally by `stores`. Every store gets at least
+    /// 4 MiB, also where that is more than the limit.
+    pub fn new(limit_bytes: usize, stores: &[StoreId]) -> Self {
+        let chunks = limit_bytes / CHUNK_BYTES / stores.len().max(1);
+        let shelf = Arc::new(Shelf::default());
+        let share = |store: &StoreId| {
+            let share = Share {
+                free: Semaphore::new(chunks.max(SHARE_CHUNKS_MIN)),
+                store: store.clone(),
+                shelf: shelf.clone(),
+            };
+            (store.clone(), Arc::new(share))
+        };
         Self {
-            free: Arc::new(Semaphore::new(limit_bytes / CHUNK_BYTES)),
+            shares: Arc::new(stores.iter().map(share).collect()),
         }
     }
 
-    /// Waits, in order of arrival, for the buffers that a transfer starts with.
-    pub async fn admit(&self, _store: &StoreId, wait: Duration) -> Result<Admission, Exhausted> {
-        let reserve = self
-            .free
-            .clone()
-            .acquire_many_owned(ADMISSION_CHUNKS as u32);
-        let permit = tokio::time::timeout(wait, reserve)
+    /// Waits, in order of arrival, for the buffers that a transfer to or from `store` starts with.
+    ///
+    /// # Panics
+    /// When the pool was not made for `store`.
+    pub async fn admit(&self, store: &StoreId, wait: Duration) -> Result<Admission, Exhausted> {
+        let share = self
+            .shares
+            .get(store)
+            .expect("the pool is made for every store of the registry");
+        let reserve = share.free.acquire_many(ADMISSION_CHUNKS as u32);
+        tokio::time::timeout(wait, reserve)
             .await
-            .map_err(|_| Exhausted)?;
-        drop(permit.map_err(|_| Exhausted)?);
+            .map_err(|_| Exhausted)?
+            .expect("a share is never closed")
+            .forget();
+        share.shelf.open();
         Ok(Admission {
-            free: self.free.clone(),
+            ledger: Arc::new(Ledger {
+                own: Semaphore::new(ADMISSION_CHUNKS),
+                borrowed_chunks: Mutex::new(0),
+                share: share.clone(),
+            }),
         })
     }
 }
 
-/// A transfer's right to buffers.
+/// A transfer's right to buffers. It ends with the last clone and the last of its buffers.
 #[derive(Clone, Debug)]
 pub struct Admission {
-    free: Arc<Semaphore>,
+    ledger: Arc<Ledger>,
 }
 
 impl Admission {
-    /// An empty buffer, as soon as there is one.
+    /// An empty buffer, as soon as there is one: the transfer's own, or one that is free in the
+    /// share, in order of arrival.
     pub async fn buffer(&self) -> Buffer {
-        let permit = self
-            .free
-            .clone()
-            .acquire_owned()
-            .await
-            .expect("the pool is never closed");
-        Buffer {
-            memory: Vec::with_capacity(CHUNK_BYTES),
-            _permit: permit,
+        if let Some(buffer) = self.try_buffer() {
+            return buffer;
         }
+        tokio::select! {
+            biased;
+            own = self.ledger.own.acquire() => own.expect("never closed").forget(),
+            borrowed = self.ledger.share.free.acquire() => {
+                borrowed.expect("never closed").forget();
+                *self.ledger.borrowed_chunks.lock() += 1;
+            }
+        }
+        Buffer::new(self.ledger.clone())
     }
 
-    /// An empty buffer, if there is one.
+    /// An empty buffer, if there is one now that nobody waits for.
     pub fn try_buffer(&self) -> Option<Buffer> {
-        let permit = self.free.clone().try_acquire_owned().ok()?;
-        Some(Buffer {
-            memory: Vec::with_capacity(CHUNK_BYTES),
-            _permit: permit,
-        })
+        if let Ok(own) = self.ledger.own.try_acquire() {
+            own.forget();
+        } else {
+            self.ledger.share.free.try_acquire().ok()?.forget();
+            *self.ledger.borrowed_chunks.lock() += 1;
+        }
+        Some(Buffer::new(self.ledger.clone()))
     }
 }
 
 /// Memory for one chunk, exclusively owned while it is filled.
-#[derive(Debug)]
 pub struct Buffer {
-    memory: Vec<u8>,
-    _permit: OwnedSemaphorePermit,
+    block: Option<Block>,
+    filled: usize,
+    ledger: Arc<Ledger>,
 }
 
 impl Buffer {
+    fn new(ledger: Arc<Ledger>) -> Self {
+        let share = &ledger.share;
+        share.gauge().increment(CHUNK_BYTES as f64);
+        Self {
+            block: Some(share.shelf.take()),
+            filled: 0,
+            ledger,
+        }
+    }
+
     /// Copies as much as fits, and says how much that was.
     pub fn fill(&mut self, bytes: &[u8]) -> usize {
-        let len = bytes.len().min(CHUNK_BYTES - self.memory.len());
-        self.memory.extend_from_slice(&bytes[..len]);
+        let spare = self.spare_mut();
+        let len = bytes.len().min(spare.len());
+        spare[..len].copy_from_slice(&bytes[..len]);
+        self.filled += len;
         len
+    }
+
+    /// What is not filled, to be read into; say with [`Buffer::advance`] how much was. It holds
+    /// bytes of earlier transfers.
+    pub fn spare_mut(&mut self) -> &mut [u8] {
+        let filled = self.filled;
+        &mut self.block_mut()[filled..]
+    }
+
+    /// Counts the first `len` bytes of the spare part as filled.
+    ///
+    /// # Panics
+    /// When that is more than was spare.
+    pub fn advance(&mut self, len: usize) {
+        assert!(len <= CHUNK_BYTES - self.filled, "more than was spare");
+        self.filled += len;
     }
 
     /// Bytes filled.
     pub fn len(&self) -> usize {
-        self.memory.len()
+        self.filled
     }
 
     /// Whether nothing is filled.
     pub fn is_empty(&self) -> bool {
-        self.memory.is_empty()
+        self.filled == 0
     }
 
     /// Whether nothing more fits.
     pub fn is_full(&self) -> bool {
-        self.memory.len() == CHUNK_BYTES
+        self.filled == CHUNK_BYTES
     }
 
-    /// Shares what was filled; the memory returns to the pool with the last reference.
+    /// Shares what was filled; the memory returns to the pool with the last reference. The bytes
+    /// begin at a multiple of 4096.
     pub fn freeze<State>(self) -> Chunk<State> {
         Chunk::new(Bytes::from_owner(self))
+    }
+
+    fn block_mut(&mut self) -> &mut Block {
+        self.block.as_mut().expect("taken only by drop")
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let block = self.block.as_ref().expect("taken only by drop");
+        &block[..self.filled]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let filled = self.filled;
+        &mut self.block_mut()[..filled]
     }
 }
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        &self.memory
+        self
     }
 }
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let share = &self.ledger.share;
+        share.gauge().decrement(CHUNK_BYTES as f64);
+        share.shelf.put(self.block.take());
+        self.ledger.give_back();
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffer")
+            .field("filled", &self.filled)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a transfer may have and has.
+#[derive(Debug)]
+struct Ledger {
+    /// Of its admission, what it does not hold.
+    own: Semaphore,
+    /// What it holds beyond its admission.
+    borrowed_chunks: Mutex<usize>,
+    share: Arc<Share>,
+}
+
+impl Ledger {
+    /// What was borrowed is returned first, so that others wait as short as they can.
+    fn give_back(&self) {
+        let mut borrowed = self.borrowed_chunks.lock();
+        if *borrowed > 0 {
+            *borrowed -= 1;
+            self.share.free.add_permits(1);
+        } else {
+            self.own.add_permits(1);
+        }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.share.shelf.close();
+        self.share.free.add_permits(ADMISSION_CHUNKS);
+    }
+}
+
+/// What the transfers of one store have together.
+#[derive(Debug)]
+struct Share {
+    /// Chunks that no transfer has reserved or borrowed. Fair: it serves in order of arrival, and
+    /// what is free while somebody waits is given to nobody else.
+    free: Semaphore,
+    store: StoreId,
+    shelf: Arc<Shelf>,
+}
+
+impl Share {
+    /// Bytes in buffers that are filled or on their way.
+    fn gauge(&self) -> metrics::Gauge {
+        metrics::gauge!("fresnel_pool_bytes", "store" => self.store.to_string())
+    }
+}
+
+/// Committed memory that no transfer uses just now. Fresh pages cost a fault each, 0.1 CPU
+/// seconds for a GiB, so blocks are kept while transfers run and freed when none does.
+#[derive(Debug, Default)]
+struct Shelf {
+    state: Mutex<Blocks>,
+}
+
+#[derive(Debug, Default)]
+struct Blocks {
+    idle: Vec<Block>,
+    transfers: usize,
+}
+
+impl Shelf {
+    fn open(&self) {
+        self.state.lock().transfers += 1;
+    }
+
+    fn close(&self) {
+        let mut state = self.state.lock();
+        state.transfers -= 1;
+        if state.transfers == 0 {
+            let keep = state.idle.len().min(IDLE_BLOCKS_MAX);
+            let freed = state.idle.split_off(keep);
+            drop(state);
+            drop(freed);
+        }
+    }
+
+    /// The block that was used last: its pages are the likeliest to be in the processor's cache.
+    fn take(&self) -> Block {
+        let idle = self.state.lock().idle.pop();
+        idle.unwrap_or_else(|| Block::new(CHUNK_BYTES))
+    }
+
+    fn put(&self, block: Option<Block>) {
+        self.state.lock().idle.extend(block);
+    }
+}
+
+#[cfg(test)]
+mod tests;

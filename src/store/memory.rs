@@ -1,1 +1,199 @@
-//! memory
+//! Objects in memory: the model that other stores are compared with, and a store for tests.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{Error, Intent, Piece, Published, Reader, Result, Store, Writer};
+use crate::{
+    buf::{Admission, AtRest, Chunk},
+    model::{Attempt, ByteRange, ImageId, StoreId},
+};
+
+/// A store in the process's memory.
+#[derive(Debug)]
+pub struct MemoryStore {
+    id: StoreId,
+    objects: Arc<Mutex<Objects>>,
+}
+
+/// What the store holds.
+#[derive(Debug, Default)]
+struct Objects {
+    drafts: HashMap<Attempt, Vec<u8>>,
+    published: HashMap<String, (Attempt, Bytes)>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(id: StoreId) -> Self {
+        Self {
+            id,
+            objects: Arc::default(),
+        }
+    }
+
+    /// Whether nothing is left in it, published or not.
+    pub fn is_empty(&self) -> bool {
+        let objects = self.objects.lock();
+        objects.drafts.is_empty() && objects.published.is_empty()
+    }
+
+    fn url(&self, image: &ImageId) -> String {
+        format!("memory://{}/{image}", self.id)
+    }
+
+    fn object(&self, url: &str) -> Result<Bytes> {
+        if !self.owns(url) {
+            return Err(Error::BadAddress(url.to_owned()));
+        }
+        let objects = self.objects.lock();
+        let object = objects.published.get(url);
+        let (_, bytes) = object.ok_or_else(|| Error::NotFound(url.to_owned()))?;
+        Ok(bytes.clone())
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn id(&self) -> &StoreId {
+        &self.id
+    }
+
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
+    async fn intend(
+        &self,
+        image: &ImageId,
+        attempt: Attempt,
+        _size_bytes: Option<u64>,
+    ) -> Result<Intent> {
+        Ok(Intent {
+            image: image.clone(),
+            attempt,
+            object: format!("{image}.{attempt}"),
+        })
+    }
+
+    async fn writer(&self, intent: &Intent, _size_bytes: Option<u64>) -> Result<Box<dyn Writer>> {
+        let url = self.url(&intent.image);
+        let mut objects = self.objects.lock();
+        if objects.published.contains_key(&url) || objects.drafts.contains_key(&intent.attempt) {
+            return Err(Error::AlreadyExists(url));
+        }
+        objects.drafts.insert(intent.attempt, Vec::new());
+        Ok(Box::new(MemoryWriter {
+            objects: self.objects.clone(),
+            attempt: intent.attempt,
+            url,
+        }))
+    }
+
+    async fn reader(
+        &self,
+        url: &str,
+        range: ByteRange,
+        memory: Admission,
+    ) -> Result<Box<dyn Reader>> {
+        let mut bytes = self.object(url)?;
+        if (bytes.len() as u64) < range.end() {
+            return Err(Error::Corrupt(url.to_owned()));
+        }
+        let rest = bytes.split_off(range.offset as usize);
+        Ok(Box::new(MemoryReader {
+            rest: rest.slice(..range.len as usize),
+            memory,
+        }))
+    }
+
+    async fn size(&self, url: &str) -> Result<u64> {
+        Ok(self.object(url)?.len() as u64)
+    }
+
+    async fn delete(&self, url: &str) -> Result<()> {
+        self.object(url)?;
+        self.objects.lock().published.remove(url);
+        Ok(())
+    }
+
+    async fn discard(&self, intent: &Intent) -> Result<()> {
+        let url = self.url(&intent.image);
+        let mut objects = self.objects.lock();
+        objects.drafts.remove(&intent.attempt);
+        let published = objects.published.get(&url);
+        if published.is_some_and(|(attempt, _)| *attempt == intent.attempt) {
+            objects.published.remove(&url);
+        }
+        Ok(())
+    }
+
+    fn owns(&self, url: &str) -> bool {
+        url.strip_prefix("memory://")
+            .and_then(|rest| rest.strip_prefix(self.id.as_str()))
+            .and_then(|rest| rest.strip_prefix('/'))
+            .is_some_and(|image| !image.is_empty() && !image.contains('/'))
+    }
+}
+
+#[derive(Debug)]
+struct MemoryWriter {
+    objects: Arc<Mutex<Objects>>,
+    attempt: Attempt,
+    url: String,
+}
+
+#[async_trait]
+impl Writer for MemoryWriter {
+    async fn write(&mut self, chunk: Chunk<AtRest>) -> Result<()> {
+        let mut objects = self.objects.lock();
+        let draft = objects.drafts.get_mut(&self.attempt);
+        let draft = draft.ok_or_else(|| Error::NotFound(self.url.clone()))?;
+        draft.extend_from_slice(chunk.bytes());
+        Ok(())
+    }
+
+    async fn commit(self: Box<Self>) -> Result<Published> {
+        let mut objects = self.objects.lock();
+        let draft = objects.drafts.remove(&self.attempt);
+        let bytes = Bytes::from(draft.ok_or_else(|| Error::NotFound(self.url.clone()))?);
+        if objects.published.contains_key(&self.url) {
+            return Err(Error::AlreadyExists(self.url.clone()));
+        }
+        let size_bytes = bytes.len() as u64;
+        objects
+            .published
+            .insert(self.url.clone(), (self.attempt, bytes));
+        Ok(Published {
+            url: self.url.clone(),
+            size_bytes,
+        })
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        self.objects.lock().drafts.remove(&self.attempt);
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct MemoryReader {
+    rest: Bytes,
+    memory: Admission,
+}
+
+#[async_trait]
+impl Reader for MemoryReader {
+    async fn next(&mut self) -> Result<Option<Piece>> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let mut buffer = self.memory.buffer().await;
+        let len = buffer.fill(&self.rest);
+        let _ = self.rest.split_to(len);
+        Ok(Some(Piece::Bytes(buffer.freeze::<AtRest>())))
+    }
+}

@@ -1,0 +1,70 @@
+//! What a filesystem can do is tried, not read off its name: an overlay can what its upper layer
+//! can, and a sandbox may refuse what the kernel knows.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::Path,
+};
+
+use rustix::fs::{CWD, OFlags, RenameFlags, XattrFlags, renameat_with};
+
+/// The extended attribute that holds a file's attempt.
+pub(super) const ATTEMPT_XATTR: &str = "user.fresnel.attempt";
+
+/// What a filesystem can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Abilities {
+    /// Writes past the page cache.
+    pub(super) direct: bool,
+    /// Keeps [`ATTEMPT_XATTR`].
+    pub(super) xattr: bool,
+    /// Renames that refuse to replace; otherwise `link` and `unlink` do the same.
+    pub(super) noreplace: bool,
+}
+
+/// Tries all of it with a file in `dir`. Fails when a file cannot be made there at all.
+pub(super) fn probe(dir: &Path) -> io::Result<Abilities> {
+    let path = dir.join(format!("probe.{}", uuid::Uuid::new_v4()));
+    let renamed = path.with_extension("renamed");
+    let file = File::create_new(&path)?;
+    let can = Abilities {
+        direct: writes_directly(&path),
+        xattr: set_attempt(&file, "probe").is_ok(),
+        noreplace: renameat_with(CWD, &path, CWD, &renamed, RenameFlags::NOREPLACE).is_ok(),
+    };
+    std::fs::remove_file(if can.noreplace { &renamed } else { &path })?;
+    Ok(can)
+}
+
+/// Opens for writes past the page cache.
+pub(super) fn open_direct(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .custom_flags(OFlags::DIRECT.bits() as i32)
+        .open(path)
+}
+
+/// Marks a file as an attempt's.
+pub(super) fn set_attempt(file: &File, attempt: &str) -> io::Result<()> {
+    rustix::fs::fsetxattr(file, ATTEMPT_XATTR, attempt.as_bytes(), XattrFlags::empty())?;
+    Ok(())
+}
+
+/// The attempt that a file is marked with, if any.
+pub(super) fn attempt_of(path: &Path) -> Option<String> {
+    let mut text = vec![0; 64];
+    let len = rustix::fs::lgetxattr(path, ATTEMPT_XATTR, text.as_mut_slice()).ok()?;
+    text.truncate(len);
+    String::from_utf8(text).ok()
+}
+
+/// Some filesystems let a file be opened for direct writes and then refuse them.
+fn writes_directly(path: &Path) -> bool {
+    #[repr(align(4096))]
+    struct Page([u8; 4096]);
+
+    let page = Page([0; 4096]);
+    open_direct(path).is_ok_and(|file| file.write_all_at(&page.0, 0).is_ok())
+}

@@ -1,0 +1,135 @@
+//! Reading an object: pieces of an open file, brought into the page cache first.
+//!
+//! The socket layer sends a piece without reading it, and a page that has to come from a disk
+//! would stop it, and with it every connection of its thread. So a piece is handed out when its
+//! pages are there, and while it is sent, the next is fetched on a thread that may wait.
+
+use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use rustix::{
+    fs::Advice,
+    io::{ReadWriteFlags, preadv2},
+};
+use tokio::task::JoinHandle;
+
+use super::{Error, Result, Shared};
+use crate::{
+    base::limits::{KIB, MIB},
+    model::ByteRange,
+    store::{Piece, Reader},
+};
+
+/// The bytes of one piece: what a reader may fetch ahead of what is sent.
+const WINDOW_BYTES: u64 = 4 * MIB as u64;
+
+/// Bytes that are read at once to fetch a piece; below what the allocator maps afresh.
+const FETCH_BYTES: usize = 64 * KIB;
+
+/// One page in so many is looked at to tell whether a piece is in the page cache.
+const SAMPLE_BYTES: u64 = 64 * KIB as u64;
+
+/// Reads a range of one file.
+#[derive(Debug)]
+pub(super) struct FileReader {
+    shared: Arc<Shared>,
+    path: PathBuf,
+    file: Arc<File>,
+    /// What has not been handed out.
+    rest: ByteRange,
+    /// Fetches the next piece.
+    ahead: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl FileReader {
+    /// Opens the file. Blocks.
+    pub(super) fn open(shared: Arc<Shared>, path: PathBuf, range: ByteRange) -> Result<Self> {
+        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
+        let (metadata, file) = opened.map_err(|error| shared.outcome(&path, error))?;
+        if !metadata.is_file() || metadata.len() < range.end() {
+            return Err(Error::Corrupt(super::text(&path)));
+        }
+        Ok(Self {
+            shared,
+            path,
+            file: Arc::new(file),
+            rest: range,
+            ahead: None,
+        })
+    }
+
+    /// The first window of what is left; windows end at multiples of their size.
+    fn window(&self) -> ByteRange {
+        let offset = self.rest.offset;
+        let to_boundary = WINDOW_BYTES - offset % WINDOW_BYTES;
+        ByteRange {
+            offset,
+            len: self.rest.len.min(to_boundary),
+        }
+    }
+
+    fn fetch(&self, window: ByteRange) -> JoinHandle<io::Result<()>> {
+        let file = self.file.clone();
+        tokio::task::spawn_blocking(move || fetch(&file, window))
+    }
+}
+
+#[async_trait]
+impl Reader for FileReader {
+    async fn next(&mut self) -> Result<Option<Piece>> {
+        let window = self.window();
+        if window.len == 0 {
+            return Ok(None);
+        }
+        if self.ahead.is_none() && !is_cached(&self.file, window) {
+            self.ahead = Some(self.fetch(window));
+        }
+        if let Some(task) = &mut self.ahead {
+            let fetched = task.await.expect("fetching does not panic");
+            self.ahead = None;
+            fetched.map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => Error::Corrupt(super::text(&self.path)),
+                _ => self.shared.outcome(&self.path, error),
+            })?;
+        }
+        self.rest.offset += window.len;
+        self.rest.len -= window.len;
+        let next = self.window();
+        if next.len > 0 && !is_cached(&self.file, next) {
+            self.ahead = Some(self.fetch(next));
+        }
+        Ok(Some(Piece::File {
+            file: self.file.clone(),
+            offset: window.offset,
+            len: window.len,
+        }))
+    }
+}
+
+/// Whether a piece seems to be in the page cache. Does not wait.
+fn is_cached(file: &File, window: ByteRange) -> bool {
+    let first = window.offset / SAMPLE_BYTES;
+    let last = (window.end() - 1) / SAMPLE_BYTES;
+    (first..=last).all(|sample| {
+        let offset = window.offset.max(sample * SAMPLE_BYTES);
+        let mut byte = [0];
+        let into = &mut [io::IoSliceMut::new(&mut byte)];
+        preadv2(file, into, offset, ReadWriteFlags::NOWAIT) == Ok(1)
+    })
+}
+
+/// Reads a piece into the page cache, and throws away what was read. Blocks.
+fn fetch(file: &File, window: ByteRange) -> io::Result<()> {
+    // All of it asked for at once is one long read of the disk instead of many short ones. What
+    // the kernel does not take as advice, the reads below do.
+    let len = std::num::NonZeroU64::new(window.len);
+    let _ = rustix::fs::fadvise(file, window.offset, len, Advice::WillNeed);
+    let mut scratch = vec![0; FETCH_BYTES];
+    let mut offset = window.offset;
+    while offset < window.end() {
+        let len = (window.end() - offset).min(FETCH_BYTES as u64) as usize;
+        file.read_exact_at(&mut scratch[..len], offset)?;
+        offset += len as u64;
+    }
+    Ok(())
+}
