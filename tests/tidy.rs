@@ -51,7 +51,6 @@ const FENCES: &[(&str, &[&str])] = &[
     ("openssl", &["data/digest"]),
     ("fresnel_ring", &["store/file", "store/file.rs"]),
     ("fresnel_mem", &["buf"]),
-    ("fresnel_sendfile", &["http"]),
     ("clap", &["cli", "main.rs"]),
     ("metrics_exporter_prometheus", &["base"]),
 ];

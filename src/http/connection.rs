@@ -1,0 +1,169 @@
+//! One connection, from accept to close.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use ::http::{HeaderValue, StatusCode, header, uri::Scheme};
+use futures_util::FutureExt;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    Config, Drain, Handler, Request, RequestBody, Response,
+    body::{Delivery, WireBody},
+    error,
+    io::{Io, Transport, Wire},
+    request::Leftover,
+};
+use crate::base::limits::KIB;
+
+/// hyper's buffer for a request's body and for what waits to be sent.
+const BUFFER_BYTES: usize = 256 * KIB;
+
+/// What is left of a body after an early answer is read if it is at most this much and comes
+/// within this time, so that the connection lives on.
+const LEFTOVER_BYTES: u64 = 64 * KIB as u64;
+const LEFTOVER_TIME: Duration = Duration::from_millis(250);
+
+/// What the connections of a listener share.
+pub(super) struct Server {
+    config: Config,
+    handler: Arc<dyn Handler>,
+    builder: http1::Builder,
+    sent: metrics::Counter,
+    copied: metrics::Counter,
+}
+
+impl Server {
+    pub(super) fn new(config: Config, handler: Arc<dyn Handler>) -> Self {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(config.header_timeout)
+            .max_header_size(config.header_limit_bytes)
+            .max_buf_size(BUFFER_BYTES.max(config.header_limit_bytes));
+        let egress =
+            |path: &'static str| metrics::counter!("fresnel_egress_bytes_total", "path" => path);
+        Self {
+            config,
+            handler,
+            builder,
+            sent: egress("sendfile"),
+            copied: egress("copy"),
+        }
+    }
+}
+
+/// Serves the requests of one connection until either side ends it.
+pub(super) async fn run(
+    server: Arc<Server>,
+    tls: Option<TlsAcceptor>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    mut drain: Drain,
+) {
+    // Fails only on a socket that is already gone, which the first read then tells.
+    let _ = stream.set_nodelay(true);
+    let transport = match tls {
+        None => Transport::Plain(stream),
+        Some(tls) => {
+            let handshake = timeout(server.config.handshake_timeout, tls.accept(stream));
+            match handshake.await {
+                Ok(Ok(stream)) => Transport::Tls(Box::new(stream)),
+                Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake failed"),
+                Err(_) => return tracing::debug!(%peer, "TLS handshake timed out"),
+            }
+        }
+    };
+    let client = Arc::new(Client::new(&server, &transport, peer));
+    let timeout = server.config.send_timeout;
+    let io = Io::new(transport, client.wire.clone(), timeout, server.sent.clone());
+    let service = service_fn(|request| answer(server.clone(), client.clone(), request));
+    let mut connection = pin!(server.builder.serve_connection(TokioIo::new(io), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = drain.begun() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection broken");
+    }
+}
+
+/// The other end of a connection.
+struct Client {
+    peer: SocketAddr,
+    scheme: Scheme,
+    wire: Arc<Wire>,
+    delivery: Delivery,
+}
+
+impl Client {
+    fn new(server: &Server, transport: &Transport, peer: SocketAddr) -> Self {
+        let wire = Arc::new(Wire::default());
+        let (scheme, windows) = match transport {
+            Transport::Plain(_) => (Scheme::HTTP, Some(wire.windows.clone())),
+            Transport::Tls(_) => (Scheme::HTTPS, None),
+        };
+        Self {
+            peer,
+            scheme,
+            wire,
+            delivery: Delivery {
+                windows,
+                copied: server.copied.clone(),
+            },
+        }
+    }
+}
+
+async fn answer(
+    server: Arc<Server>,
+    client: Arc<Client>,
+    request: ::http::Request<Incoming>,
+) -> Result<::http::Response<WireBody>, Infallible> {
+    let leftover = Leftover::default();
+    let (head, incoming) = request.into_parts();
+    let expects_continue = head.headers.contains_key(header::EXPECT);
+    let timeout = server.config.body_timeout;
+    let body = RequestBody::new(incoming, expects_continue, timeout, leftover.clone());
+    let accept = head.headers.get(header::ACCEPT).cloned();
+    let request = Request {
+        head,
+        body,
+        peer: client.peer,
+        scheme: client.scheme.clone(),
+    };
+    let handled = AssertUnwindSafe(server.handler.handle(request)).catch_unwind();
+    // The panic itself was told by the panic hook.
+    let mut response = handled.await.unwrap_or_else(|_| broken(accept.as_ref()));
+    let unread = leftover.lock().take();
+    if let Some(unread) = unread
+        && !unread.discard(LEFTOVER_BYTES, LEFTOVER_TIME).await
+    {
+        client.wire.unread.store(true, Ordering::Relaxed);
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    Ok(response.map(|body| body.on_wire(client.delivery.clone())))
+}
+
+/// What a handler that panicked answers.
+fn broken(accept: Option<&HeaderValue>) -> Response {
+    error::render(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "The server has either erred or is incapable of performing the requested operation.",
+        "",
+        accept.and_then(|accept| accept.to_str().ok()),
+    )
+}

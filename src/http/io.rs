@@ -1,0 +1,290 @@
+//! A connection's transport: plain or TLS, with `sendfile(2)`, a limit on stalls, a fair share of
+//! the worker, and a close that lets the last answer arrive.
+
+use std::{
+    fmt, io,
+    io::IoSlice,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep},
+};
+use tokio_rustls::server::TlsStream;
+
+use super::segment::{self, Windows};
+use crate::base::limits::{KIB, MIB};
+
+/// Bytes that a connection may send before it lets other tasks of its worker run. At 8 GiB/s from
+/// the page cache this is a quarter of a millisecond.
+const TURN_BYTES: usize = 2 * MIB;
+
+/// How long and how much of an unread request is thrown away after the answer. A close with
+/// unread data makes the kernel send a reset, which can destroy the answer on its way: clients
+/// such as python-requests send their whole body before they read.
+const LINGER_TIME: Duration = Duration::from_secs(30);
+const LINGER_BYTES: u64 = 4 * 1024 * MIB as u64;
+
+/// The two kinds of connection.
+pub(super) enum Transport {
+    /// Plain TCP.
+    Plain(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// What a connection's socket and its requests share.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    /// Files that the socket is to send.
+    pub(super) windows: Arc<Windows>,
+    /// The client may still be sending a body that nobody will read.
+    pub(super) unread: AtomicBool,
+}
+
+/// A connection's transport, as hyper uses it.
+pub(super) struct Io {
+    transport: Transport,
+    wire: Arc<Wire>,
+    send_timeout: Duration,
+    /// Ends a connection whose client takes nothing; armed while a write waits.
+    stall: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+    turn_bytes: usize,
+    closing: Closing,
+    /// `fresnel_egress_bytes_total{path="sendfile"}`.
+    sent: metrics::Counter,
+}
+
+enum Closing {
+    Open,
+    /// Our side is shut; the rest of what the client sends is thrown away.
+    Lingering {
+        until: Pin<Box<Sleep>>,
+        left_bytes: u64,
+    },
+}
+
+impl Io {
+    pub(super) fn new(
+        transport: Transport,
+        wire: Arc<Wire>,
+        send_timeout: Duration,
+        sent: metrics::Counter,
+    ) -> Self {
+        Self {
+            transport,
+            wire,
+            send_timeout,
+            stall: None,
+            waiting: false,
+            turn_bytes: 0,
+            closing: Closing::Open,
+            sent,
+        }
+    }
+
+    /// Sends up to the first file window, or from it.
+    fn poll_send(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let stream = match &mut self.transport {
+            Transport::Tls(stream) => return Pin::new(stream).poll_write_vectored(cx, bufs),
+            Transport::Plain(stream) => stream,
+        };
+        match bufs.iter().position(segment::is_placeholder) {
+            None => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Some(0) => {
+                let sent = ready!(poll_sendfile(stream, &self.wire.windows, cx, bufs[0].len()))?;
+                self.sent.increment(sent as u64);
+                Poll::Ready(Ok(sent))
+            }
+            Some(files) => Pin::new(stream).poll_write_vectored(cx, &bufs[..files]),
+        }
+    }
+
+    /// Whether the connection has used up its turn.
+    fn turn_is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let over = self.turn_bytes >= TURN_BYTES;
+        if over {
+            self.turn_bytes = 0;
+            cx.waker().wake_by_ref();
+        }
+        over
+    }
+
+    /// Passes a write's outcome on, and counts how long the client takes nothing.
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.waiting = false;
+            return outcome;
+        }
+        self.turn_bytes = 0;
+        let timeout = self.send_timeout;
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        if !self.waiting {
+            self.waiting = true;
+            stall.as_mut().reset(Instant::now() + timeout);
+        }
+        ready!(stall.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// Sends some of the oldest window. A file that ends before its window is an error, never an end.
+fn poll_sendfile(
+    stream: &TcpStream,
+    windows: &Windows,
+    cx: &mut Context<'_>,
+    len: usize,
+) -> Poll<io::Result<usize>> {
+    let window = windows
+        .front(len)
+        .ok_or_else(|| io::Error::other("the file windows and the queue are out of step"))?;
+    loop {
+        ready!(stream.poll_write_ready(cx))?;
+        let mut offset = window.offset;
+        let sent = stream.try_io(Interest::WRITABLE, || {
+            Ok(rustix::fs::sendfile(
+                stream,
+                &*window.file,
+                Some(&mut offset),
+                len,
+            )?)
+        });
+        match sent {
+            Ok(0) => {
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    format!(
+                        "the file ends at {}, {} bytes early",
+                        window.offset, window.left
+                    ),
+                )));
+            }
+            Ok(sent) => {
+                windows.advance(sent);
+                return Poll::Ready(Ok(sent));
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
+                _ => return Poll::Ready(Err(error)),
+            },
+        }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        if this.turn_is_over(cx) {
+            return Poll::Pending;
+        }
+        let sent = this.poll_send(cx, bufs);
+        if let Poll::Ready(Ok(sent)) = &sent {
+            this.turn_bytes += sent;
+        }
+        this.watch(cx, sent)
+    }
+
+    /// Always: hyper must queue what it is to send, not copy it together.
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let flushed = match &mut this.transport {
+            Transport::Plain(_) => Poll::Ready(Ok(())),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        };
+        this.watch(cx, flushed)
+    }
+
+    /// Shuts our side; then, if the client is still sending, throws that away until it has read the
+    /// answer and closes, within bounds.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if matches!(this.closing, Closing::Open) {
+            let closed = this.poll_close(cx);
+            ready!(this.watch(cx, closed))?;
+            this.closing = Closing::Lingering {
+                until: Box::pin(sleep(LINGER_TIME)),
+                left_bytes: LINGER_BYTES,
+            };
+        }
+        let mut scratch = [0; 16 * KIB];
+        for _ in 0..TURN_BYTES / scratch.len() {
+            let mut buf = ReadBuf::new(&mut scratch);
+            let read = Pin::new(&mut *this).poll_read(cx, &mut buf);
+            let Closing::Lingering { until, left_bytes } = &mut this.closing else {
+                return Poll::Ready(Ok(()));
+            };
+            match read {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                    this.wire.unread.store(true, Ordering::Relaxed);
+                    match left_bytes.checked_sub(buf.filled().len() as u64) {
+                        Some(left) => *left_bytes = left,
+                        None => return Poll::Ready(Ok(())),
+                    }
+                }
+                Poll::Pending if this.wire.unread.load(Ordering::Relaxed) => {
+                    return until.as_mut().poll(cx).map(Ok);
+                }
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for Io {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Io")
+            .field("wire", &self.wire)
+            .finish_non_exhaustive()
+    }
+}
