@@ -1,1 +1,108 @@
-//! cli
+//! The command line: `fresnel <command>`. Exit codes: 0, 1 for failure, 2 for wrong usage or
+//! configuration.
+
+mod config;
+mod db;
+mod demo;
+mod serve;
+mod sources;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Errors;
+
+/// The image service of OpenStack, fast.
+#[derive(Debug, Parser)]
+#[command(name = "fresnel", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the image service
+    Serve(serve::Args),
+    /// Start on a scratch directory, upload, download, verify, and print what it measured
+    Demo(demo::Args),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Look after the database
+    #[command(subcommand)]
+    Db(db::Command),
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+enum Failure {
+    /// The configuration is wrong.
+    Config(Errors),
+    /// Something else.
+    Other(anyhow::Error),
+}
+
+impl From<Errors> for Failure {
+    fn from(errors: Errors) -> Self {
+        Self::Config(errors)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// Does what the process's arguments say.
+pub fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Config(command) => config::run(&command),
+        Command::Db(command) => db::run(&command),
+    };
+    // Nobody is left to tell when standard error is gone.
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Config(errors)) => {
+            let _ = writeln!(io::stderr(), "{errors}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Other(error)) => {
+            let _ = writeln!(io::stderr(), "fresnel: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command that waits for sockets and disks.
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(future)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

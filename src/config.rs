@@ -1,1 +1,226 @@
-//! config
+//! The operator's configuration: oslo.config text in, the layers' own types out.
+//!
+//! The names are Glance's where the meaning is Glance's; what only we have is in `[fresnel]`. Every
+//! option is declared once, in [`option::section`], and `docs/CONFIGURATION.md` is generated from
+//! the declarations. No file is searched for.
+//!
+//! ```text
+//! files -> dialect -> reader (older names, substitution, types, bounds) -> sections -> Config
+//! ```
+
+mod database;
+mod default;
+pub mod dialect;
+mod docs;
+mod files;
+mod fresnel;
+mod guards;
+mod image_format;
+mod option;
+mod reader;
+mod stores;
+mod unsupported;
+mod value;
+
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use files::Files;
+use reader::Reader;
+
+use crate::base::{limits::MIB, telemetry};
+
+pub use files::Place;
+pub use option::Opt;
+pub use reader::Effective;
+pub use stores::{FileDirs, Kind, Store, Stores};
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Files and directories in the order of the command line: the later one wins.
+    pub files: Vec<Source>,
+    /// What the environment variable `FRESNEL_DATA` holds.
+    pub data_dir: Option<String>,
+}
+
+/// A file or a directory of files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `--config-file`
+    File(PathBuf),
+    /// `--config-dir`: its `*.conf` files in the order of their names.
+    Dir(PathBuf),
+}
+
+/// All that is configured, each part in the type of the layer that it is for.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the operator should know, to be logged at the start.
+    pub warnings: Vec<String>,
+    /// Every option with its value in force.
+    pub effective: Vec<Effective>,
+    /// Where the log goes.
+    pub logs: telemetry::Config,
+    /// Address for `/metrics`; none is off.
+    pub metrics_bind: Option<SocketAddr>,
+    /// The stores.
+    pub stores: Stores,
+    /// What images may be and what is told of them.
+    pub control: crate::control::Settings,
+    /// The data plane.
+    pub data: crate::data::Settings,
+    /// Bytes for the buffers of all transfers.
+    pub memory_limit_bytes: usize,
+    /// How long a node's transfers are its own without a sign of life.
+    pub lease: Duration,
+    /// How long transfers have to end after SIGTERM.
+    pub drain: Duration,
+}
+
+/// Something wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file and line; none where it is in no file.
+    pub place: Option<Place>,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errors(pub Vec<Problem>);
+
+/// Reads the configuration, or says all that is wrong with it.
+pub fn load(sources: &Sources) -> Result<Config, Errors> {
+    let mut problems = Vec::new();
+    let files = Files::read(&sources.files, &mut problems);
+    from_files(&files, sources.data_dir.clone(), problems)
+}
+
+/// Every option that is supported.
+pub(crate) fn all_options() -> impl Iterator<Item = &'static Opt> {
+    TABLES.iter().flat_map(|table| table.iter())
+}
+
+const TABLES: &[&[Opt]] = &[
+    default::Service::OPTIONS,
+    default::Images::OPTIONS,
+    default::Backends::OPTIONS,
+    default::Logs::OPTIONS,
+    database::Database::OPTIONS,
+    stores::GlanceStore::OPTIONS,
+    stores::AnyStore::OPTIONS,
+    stores::FileStore::OPTIONS,
+    stores::Staging::OPTIONS,
+    image_format::ImageFormat::OPTIONS,
+    fresnel::Fresnel::OPTIONS,
+];
+
+fn from_files(
+    files: &Files,
+    data_dir: Option<String>,
+    mut problems: Vec<Problem>,
+) -> Result<Config, Errors> {
+    let environment = data_dir.map(|path| ("fresnel", "data_dir", path));
+    let mut reader = Reader::new(files, environment.into_iter().collect());
+    let mut warnings = Vec::new();
+    guards::check(&mut reader);
+    let service = default::Service::read(&mut reader, &["DEFAULT"]);
+    let logs = default::Logs::read(&mut reader, &["DEFAULT"]);
+    let database = database::Database::read(&mut reader, &["database"]);
+    let images = default::Images::read(&mut reader, &["DEFAULT"]);
+    let formats = image_format::ImageFormat::read(&mut reader, &["image_format"]);
+    let fresnel = fresnel::Fresnel::read(&mut reader, &["fresnel"]);
+    let metrics_bind = metrics_bind(&mut reader, fresnel.metrics_bind.as_deref());
+    let stores = stores::read(&mut reader, &mut warnings);
+    warnings.extend(unsupported::warnings(&reader, &stores));
+    let findings = reader.finish();
+    problems.extend(findings.problems);
+    if !problems.is_empty() {
+        return Err(Errors(problems));
+    }
+    let _ = (service, database);
+    Ok(Config {
+        warnings,
+        effective: findings.effective,
+        logs: logs.settings(),
+        metrics_bind,
+        control: control_settings(images, formats, &stores),
+        data: crate::data::Settings {
+            admission_wait: Duration::from_secs(fresnel.admission_wait_seconds.into()),
+            min_rate_bytes_per_second: fresnel.min_rate_bytes_per_second.into(),
+        },
+        memory_limit_bytes: fresnel.memory_limit_mib as usize * MIB,
+        lease: Duration::from_secs(fresnel.lease_seconds.into()),
+        drain: Duration::from_secs(fresnel.drain_seconds.into()),
+        stores,
+    })
+}
+
+fn metrics_bind(reader: &mut Reader<'_>, text: Option<&str>) -> Option<SocketAddr> {
+    let text = text?;
+    let address = text.parse().ok();
+    if address.is_none() {
+        let reason = format!("{text:?} is not an address and a port, as 127.0.0.1:9293");
+        reader.refuse("fresnel", "metrics_bind", &reason);
+    }
+    address
+}
+
+fn control_settings(
+    images: default::Images,
+    formats: image_format::ImageFormat,
+    stores: &Stores,
+) -> crate::control::Settings {
+    crate::control::Settings {
+        image_member_quota: images.image_member_quota.0,
+        image_property_quota: images.image_property_quota.0,
+        image_tag_quota: images.image_tag_quota.0,
+        image_location_quota: images.image_location_quota.0,
+        image_size_cap_bytes: images.image_size_cap,
+        disk_formats: formats.disk_formats,
+        container_formats: formats.container_formats,
+        require_image_format_match: formats.require_image_format_match,
+        gpt_safety_checks_nonfatal: formats.gpt_safety_checks_nonfatal,
+        vmdk_allowed_types: formats.vmdk_allowed_types,
+        hashing_algorithm: images.hashing_algorithm,
+        show_image_direct_url: images.show_image_direct_url,
+        show_multiple_locations: images.show_multiple_locations,
+        multistore: stores.multistore,
+        stores: stores
+            .stores
+            .iter()
+            .map(|store| store.settings.clone())
+            .collect(),
+    }
+}
+
+impl Problem {
+    fn nowhere(message: String) -> Self {
+        Self {
+            place: None,
+            message,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{place}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(Problem::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for Errors {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! `[DEFAULT]`: the service itself, logs, quotas.
+
+use std::path::PathBuf;
+
+use super::{
+    option::section,
+    value::{Pairs, Value},
+};
+use crate::{base::telemetry, model::HashAlgorithm};
+
+section! {
+    /// The service itself.
+    Service in "DEFAULT" {
+        /// Address to listen on: 127.0.0.1 without authentication, 0.0.0.0 with.
+        bind_host: Option<String>;
+        /// Port to listen on; 0 takes a free one and logs it.
+        bind_port: u16 = "9292";
+        /// PEM file with the certificate chain; the service then speaks TLS only. Needs `key_file`.
+        cert_file: Option<String>;
+        /// PEM file with the private key of `cert_file`.
+        key_file: Option<String>;
+        /// The URL of this service in versions documents, where it is not the one that the client
+        /// asked (behind a proxy).
+        public_endpoint: Option<String>;
+        /// Images in one page of a list when the client names no limit.
+        limit_param_default: u32 = "25", min 1;
+        /// Most images in one page of a list, whatever the client asks for.
+        api_limit_max: u32 = "1000", min 1;
+    }
+}
+
+section! {
+    /// What goes to the log and where. `RUST_LOG`, where it is set, decides the levels instead of
+    /// `debug`.
+    Logs in "DEFAULT" {
+        /// Log at level debug instead of info.
+        debug: bool = "false";
+        /// Write lines of JSON instead of text.
+        use_json: bool = "false", was &[("DEFAULT", "use-json")];
+        /// Append the log to this file instead of writing it to standard error. A relative name is
+        /// below `log_dir`.
+        log_file: Option<String>, was &[("DEFAULT", "log-file"), ("DEFAULT", "logfile")];
+        /// Directory of `log_file`; without that, of `fresnel.log`.
+        log_dir: Option<String>, was &[("DEFAULT", "log-dir"), ("DEFAULT", "logdir")];
+        /// Write to standard error too where the log goes to a file.
+        use_stderr: bool = "false";
+    }
+}
+
+impl Logs {
+    /// For the layer that writes them.
+    pub(crate) fn settings(self) -> telemetry::Config {
+        let dir = self.log_dir.map(PathBuf::from);
+        let file = match (dir, self.log_file) {
+            (Some(dir), file) => Some(dir.join(file.as_deref().unwrap_or("fresnel.log"))),
+            (None, file) => file.map(PathBuf::from),
+        };
+        telemetry::Config {
+            debug: self.debug,
+            json: self.use_json,
+            file,
+            stderr: self.use_stderr,
+        }
+    }
+}
+
+section! {
+    /// What an image may be. A negative quota is none.
+    Images in "DEFAULT" {
+        /// Algorithm of `os_hash_value`: a name of Python's `hashlib` (`sha512`, `blake2b`, ...).
+        hashing_algorithm: HashAlgorithm = "sha512";
+        /// Members of one image.
+        image_member_quota: Quota = "128";
+        /// Properties of one image; those that begin with `os_glance` do not count.
+        image_property_quota: Quota = "128";
+        /// Tags of one image.
+        image_tag_quota: Quota = "128";
+        /// Locations of one image.
+        image_location_quota: Quota = "10";
+        /// Bytes of one image.
+        image_size_cap: u64 = "1099511627776", min 1, max 1 << 63;
+        /// Show where an image's bytes are as `direct_url`. Addresses may tell more than users
+        /// should know.
+        show_image_direct_url: bool = "false";
+        /// Show and take all of an image's addresses as `locations`. Addresses may tell more than
+        /// users should know.
+        show_multiple_locations: bool = "false";
+    }
+}
+
+section! {
+    /// Which stores there are.
+    Backends in "DEFAULT" {
+        /// Stores by name, as `name:type` pairs; each has its options in the section of its name.
+        /// Without it there is one store, set up in `[glance_store]`.
+        enabled_backends: Option<Pairs>;
+        /// Directory for staged data, as `file://` and an absolute path, where there are no
+        /// `enabled_backends`.
+        node_staging_uri: String = "file://${fresnel.data_dir}/staging";
+    }
+}
+
+/// A number of things that an image may have; none when it is negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quota(pub(crate) Option<u64>);
+
+impl Value for Quota {
+    const KIND: &'static str = "integer";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        i64::parse(text).map(|number| Self(u64::try_from(number).ok()))
+    }
+}

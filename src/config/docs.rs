@@ -1,0 +1,1 @@
+//! `docs/CONFIGURATION.md`, from the declarations.

@@ -1,0 +1,102 @@
+//! Options that protect or place data and that this version does not honour: a value that asks for
+//! something refuses to start, because to ignore it would be to break a promise of the operator's.
+
+use super::reader::Reader;
+
+/// An option and the values of it that ask for nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guard {
+    /// The section.
+    pub section: &'static str,
+    /// The name.
+    pub name: &'static str,
+    /// The values that may stay, in lower case; an empty one always may.
+    pub harmless: &'static [&'static str],
+    /// Why no other may.
+    pub reason: &'static str,
+}
+
+const FALSE: &[&str] = &["false", "0", "off", "no"];
+
+/// All of them.
+pub(crate) const GUARDS: &[Guard] = &[
+    Guard {
+        section: "paste_deploy",
+        name: "flavor",
+        harmless: &[],
+        reason: "authentication by Keystone and the image cache are not supported yet; only the empty flavor is, in which everybody is an administrator",
+    },
+    Guard {
+        section: "oslo_policy",
+        name: "policy_file",
+        harmless: &[],
+        reason: "policy files are not supported yet",
+    },
+    Guard {
+        section: "oslo_policy",
+        name: "policy_dirs",
+        harmless: &[],
+        reason: "policy files are not supported yet",
+    },
+    Guard {
+        section: "DEFAULT",
+        name: "property_protection_file",
+        harmless: &[],
+        reason: "property protections are not supported yet",
+    },
+    Guard {
+        section: "DEFAULT",
+        name: "use_keystone_limits",
+        harmless: FALSE,
+        reason: "limits of Keystone are not supported yet",
+    },
+    Guard {
+        section: "DEFAULT",
+        name: "user_storage_quota",
+        harmless: &["0"],
+        reason: "quotas of projects are not supported yet",
+    },
+    Guard {
+        section: "DEFAULT",
+        name: "metadata_encryption_key",
+        harmless: &[],
+        reason: "encrypted locations are not supported yet",
+    },
+    Guard {
+        section: "DEFAULT",
+        name: "delayed_delete",
+        harmless: FALSE,
+        reason: "delayed deletion is not supported; data is removed at once",
+    },
+    Guard {
+        section: "DEFAULT",
+        name: "ca_file",
+        harmless: &[],
+        reason: "certificates of clients are not supported yet",
+    },
+    Guard {
+        section: "key_manager",
+        name: "backend",
+        harmless: &[],
+        reason: "key managers are not supported yet: image signatures could not be verified",
+    },
+    Guard {
+        section: "key_manager",
+        name: "api_class",
+        harmless: &[],
+        reason: "key managers are not supported yet: image signatures could not be verified",
+    },
+];
+
+/// Refuses what the guards stand before.
+pub(super) fn check(reader: &mut Reader<'_>) {
+    for guard in GUARDS {
+        let Some((text, place)) = reader.text(guard.section, guard.name) else {
+            continue;
+        };
+        let text = text.trim().to_lowercase();
+        if !text.is_empty() && !guard.harmless.contains(&text.as_str()) {
+            reader.refuse_at(Some(place), guard.section, guard.name, guard.reason);
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! `enabled_backends`, `[glance_store]` and the section of each store (reference E.1, E.3).
+
+use std::{collections::HashMap, path::PathBuf};
+
+use super::{
+    default::Backends,
+    option::section,
+    reader::Reader,
+    value::{Many, Pairs},
+};
+use crate::{control::StoreSettings, model::StoreId};
+
+/// Ids that Glance keeps for itself begin so.
+const RESERVED_PREFIX: &str = "os_glance_";
+/// The section of values that all stores share, below their own.
+const SHARED_SECTION: &str = "backend_defaults";
+/// The section of the one store where there are no `enabled_backends`.
+const SINGLE_SECTION: &str = "glance_store";
+/// The section of the store that Glance keeps staged data in.
+const STAGING_SECTION: &str = "os_glance_staging_store";
+
+/// The types that `enabled_backends` may name, and whether this version serves them.
+const TYPES: &[(&str, Served)] = &[
+    ("cinder", Served::NotYet),
+    ("file", Served::Yes),
+    ("http", Served::NotYet),
+    ("rbd", Served::NotYet),
+    ("s3", Served::NotYet),
+    ("swift", Served::NotYet),
+    ("vmware", Served::Never),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Served {
+    Yes,
+    NotYet,
+    Never,
+}
+
+section! {
+    /// The default store, and with `enabled_backends` unset the one store there is.
+    GlanceStore in "glance_store" {
+        /// The store that takes an upload that names none: one of `enabled_backends`.
+        default_backend: Option<String>;
+        /// Store types in use where there are no `enabled_backends`. Only `file` is served.
+        stores: Vec<String> = "file,http";
+        /// The store type that takes uploads where there are no `enabled_backends`.
+        default_store: String = "file";
+    }
+}
+
+section! {
+    /// What every store has, in the section of its name or in `[backend_defaults]`.
+    AnyStore in "glance_store" {
+        /// What `/v2/info/stores` says of the store.
+        store_description: Option<String>;
+        /// Of an image in several stores, the one with the greatest weight is read first.
+        weight: i64 = "0";
+    }
+}
+
+section! {
+    /// A store of type `file`: in the section of its name or in `[backend_defaults]`, and in
+    /// `[glance_store]` where there are no `enabled_backends`.
+    FileStore in "glance_store" {
+        /// Directory of the images. Must be set for each of `enabled_backends`; the one store of a
+        /// configuration without them has `${fresnel.data_dir}/images`.
+        filesystem_store_datadir: Option<String>;
+        /// Directories of the images as `path:priority`, instead of one: the greatest priority with
+        /// room is written to, of equal ones that with most room.
+        filesystem_store_datadirs: Many;
+        /// Permissions of image files, in octal digits; 0 leaves them to the umask.
+        filesystem_store_file_perm: u32 = "0", max 7777;
+    }
+}
+
+section! {
+    /// Where staged data is, with `enabled_backends`.
+    Staging in "os_glance_staging_store" {
+        /// Directory for staged data.
+        filesystem_store_datadir: String = "${fresnel.data_dir}/staging";
+    }
+}
+
+/// All stores of the process.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// Whether `enabled_backends` is set.
+    pub multistore: bool,
+    /// In the operator's order; never empty.
+    pub stores: Vec<Store>,
+    /// Which of them takes an upload that names none.
+    pub default: StoreId,
+    /// Directory for staged data.
+    pub staging_dir: PathBuf,
+}
+
+/// One store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// What the API tells of it.
+    pub settings: StoreSettings,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a store is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// Files in directories.
+    File(FileDirs),
+}
+
+/// Where a file store writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileDirs {
+    /// Directories with their priorities.
+    pub datadirs: Vec<(PathBuf, i64)>,
+    /// Permissions of image files; none leaves them to the umask.
+    pub file_perm: Option<u32>,
+}
+
+/// Reads all that is about stores.
+pub(super) fn read(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Stores {
+    let backends = Backends::read(reader, &["DEFAULT"]);
+    let common = GlanceStore::read(reader, &[SINGLE_SECTION]);
+    match &backends.enabled_backends {
+        Some(Pairs(pairs)) if !pairs.is_empty() => several(reader, pairs, &common),
+        _ => {
+            let staging = staging_path(reader, &backends.node_staging_uri);
+            single(reader, &common, staging, warnings)
+        }
+    }
+}
+
+fn several(reader: &mut Reader<'_>, pairs: &[(String, String)], common: &GlanceStore) -> Stores {
+    let refuse = |reader: &mut Reader<'_>, reason: String| {
+        reader.refuse("DEFAULT", "enabled_backends", &reason);
+    };
+    for (id, kind) in pairs {
+        if id.starts_with(RESERVED_PREFIX) {
+            refuse(
+                reader,
+                format!("store {id}: names that begin with {RESERVED_PREFIX} are reserved"),
+            );
+        }
+        let served = TYPES.iter().find(|(name, _)| name == kind);
+        match served.map(|(_, served)| *served) {
+            Some(Served::Yes) => {}
+            Some(Served::NotYet) => refuse(
+                reader,
+                format!("store {id}: type {kind} is not supported yet"),
+            ),
+            Some(Served::Never) => {
+                refuse(reader, format!("store {id}: type {kind} is not supported"))
+            }
+            None => refuse(
+                reader,
+                format!("store {id}: {kind:?} is not a type of store"),
+            ),
+        }
+    }
+    let default = common.default_backend.clone().unwrap_or_default();
+    if default.is_empty() {
+        let reason = "must name one of enabled_backends";
+        let place = reader.place("DEFAULT", "enabled_backends");
+        reader.refuse_at(place, "glance_store", "default_backend", reason);
+    } else if !pairs.iter().any(|(id, _)| *id == default) {
+        let reason = format!("{default:?} is not one of enabled_backends");
+        reader.refuse("glance_store", "default_backend", &reason);
+    }
+    let files = pairs.iter().filter(|(_, kind)| kind == "file");
+    let stores = files.map(|(id, _)| file(reader, id, &[id, SHARED_SECTION], None));
+    let stores: Vec<Store> = stores.collect();
+    refuse_shared_directories(reader, &stores);
+    Stores {
+        multistore: true,
+        stores,
+        default: StoreId::new(&default),
+        staging_dir: Staging::read(reader, &[STAGING_SECTION])
+            .filesystem_store_datadir
+            .into(),
+    }
+}
+
+fn single(
+    reader: &mut Reader<'_>,
+    common: &GlanceStore,
+    staging_dir: PathBuf,
+    warnings: &mut Vec<String>,
+) -> Stores {
+    for kind in &common.stores {
+        match kind.as_str() {
+            "file" => {}
+            // Glance's default list has it: images at foreign addresses are read through it.
+            "http" => {
+                if let Some(place) = reader.place("glance_store", "stores") {
+                    warnings.push(format!(
+                        "{place}: [glance_store] stores: http is not supported yet"
+                    ));
+                }
+            }
+            other => {
+                let reason = format!("{other:?} is not supported without enabled_backends");
+                reader.refuse("glance_store", "stores", &reason);
+            }
+        }
+    }
+    if !["file", "filesystem"].contains(&common.default_store.as_str()) {
+        let reason = format!("{:?} is not supported, only file is", common.default_store);
+        reader.refuse("glance_store", "default_store", &reason);
+    }
+    let images = reader.path_below_data_dir("images");
+    Stores {
+        multistore: false,
+        stores: vec![file(reader, "file", &[SINGLE_SECTION], Some(images))],
+        default: StoreId::new("file"),
+        staging_dir,
+    }
+}
+
+/// A store of type file. `fallback` is its directory where none is configured.
+fn file(reader: &mut Reader<'_>, id: &str, sections: &[&str], fallback: Option<String>) -> Store {
+    let own = FileStore::read(reader, sections);
+    let any = AnyStore::read(reader, sections);
+    let section = sections[0];
+    let datadirs = match (
+        own.filesystem_store_datadir,
+        &own.filesystem_store_datadirs.0[..],
+    ) {
+        (Some(_), [_, ..]) => {
+            let reason = "excludes filesystem_store_datadir: set one of them";
+            reader.refuse(section, "filesystem_store_datadirs", reason);
+            Vec::new()
+        }
+        (Some(path), []) => vec![(path.into(), 0)],
+        (None, []) => match fallback {
+            Some(path) => vec![(path.into(), 0)],
+            None => {
+                let place = reader.place("DEFAULT", "enabled_backends");
+                let reason = "must be set (Glance's default is /var/lib/glance/images)";
+                reader.refuse_at(place, section, "filesystem_store_datadir", reason);
+                Vec::new()
+            }
+        },
+        (None, many) => prioritized(reader, section, many),
+    };
+    Store {
+        settings: StoreSettings {
+            id: StoreId::new(id),
+            description: any.store_description,
+            weight: any.weight,
+            read_only: false,
+        },
+        kind: Kind::File(FileDirs {
+            datadirs,
+            file_perm: permissions(reader, section, own.filesystem_store_file_perm),
+        }),
+    }
+}
+
+/// `path:priority`, or `path` alone for priority 0.
+fn prioritized(reader: &mut Reader<'_>, section: &str, texts: &[String]) -> Vec<(PathBuf, i64)> {
+    let mut found: Vec<(PathBuf, i64)> = Vec::new();
+    for text in texts {
+        let (path, priority) = text.rsplit_once(':').unwrap_or((text, ""));
+        let (path, priority) = (path.trim(), priority.trim());
+        let number = if priority.is_empty() {
+            Ok(0)
+        } else {
+            priority.parse()
+        };
+        let reason = match number {
+            _ if path.is_empty() => format!("{text:?} has no path"),
+            Err(_) => format!("{priority:?} is not a priority, an integer"),
+            Ok(_) if found.iter().any(|(known, _)| known.as_os_str() == path) => {
+                format!("{path:?} is there twice")
+            }
+            Ok(number) => {
+                found.push((path.into(), number));
+                continue;
+            }
+        };
+        reader.refuse(section, "filesystem_store_datadirs", &reason);
+    }
+    found
+}
+
+/// Glance reads the decimal digits as octal ones.
+fn permissions(reader: &mut Reader<'_>, section: &str, digits: u32) -> Option<u32> {
+    if digits == 0 {
+        return None;
+    }
+    match u32::from_str_radix(&digits.to_string(), 8) {
+        Ok(mode) if mode & 0o400 != 0 => Some(mode),
+        _ => {
+            let reason = format!("{digits} are not permissions that let the owner read");
+            reader.refuse(section, "filesystem_store_file_perm", &reason);
+            None
+        }
+    }
+}
+
+/// An address must belong to one store.
+fn refuse_shared_directories(reader: &mut Reader<'_>, stores: &[Store]) {
+    let mut owners: HashMap<PathBuf, &StoreId> = HashMap::new();
+    for Store { settings, kind } in stores {
+        let Kind::File(FileDirs { datadirs, .. }) = kind;
+        for (path, _) in datadirs {
+            if let Some(other) = owners.insert(path.components().collect(), &settings.id) {
+                let reason = format!("{} belongs to store {other} too", path.display());
+                let section = settings.id.as_str();
+                let place = reader.place(section, "filesystem_store_datadir");
+                reader.refuse_at(place, section, "filesystem_store_datadir", &reason);
+            }
+        }
+    }
+}
+
+fn staging_path(reader: &mut Reader<'_>, uri: &str) -> PathBuf {
+    match uri.strip_prefix("file://") {
+        Some(path) if !path.is_empty() => path.into(),
+        _ => {
+            let reason = format!("{uri:?} is not file:// and a path");
+            reader.refuse("DEFAULT", "node_staging_uri", &reason);
+            PathBuf::new()
+        }
+    }
+}
