@@ -17,7 +17,7 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// Connections at once; one more is told 503 and closed.
     pub connections_max: usize,
-    /// Request line and headers together; more is a 431 (a target over 64 KiB a 414).
+    /// Request line and headers together; more is a 431, as are more than 100 headers.
     pub header_limit_bytes: usize,
     /// From when a connection is ready for a request to the last byte of its headers: it ends
     /// idle connections and slow headers alike.

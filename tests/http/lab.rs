@@ -273,9 +273,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     pub(super) async fn get(&mut self, target: &str) -> io::Result<Answer> {
-        self.send(format!("GET {target} HTTP/1.1\r\nHost: lab\r\n\r\n"))
-            .await;
+        self.send(request("GET", target)).await;
         self.answer().await
+    }
+
+    /// As [`get`](Self::get), from a server that may not even take the request.
+    pub(super) async fn try_get(&mut self, target: &str) -> io::Result<Answer> {
+        self.try_send(request("GET", target)).await?;
+        self.answer().await
+    }
+
+    /// Asks, and reads no further than the headers.
+    pub(super) async fn begin(&mut self, target: &str) -> Answer {
+        self.send(request("GET", target)).await;
+        self.head_of_answer().await
+    }
+
+    pub(super) async fn head(&mut self, target: &str) -> Answer {
+        self.send(request("HEAD", target)).await;
+        self.head_of_answer().await
+    }
+
+    async fn head_of_answer(&mut self) -> Answer {
+        let head = timeout(PATIENCE, self.read_head()).await;
+        head.expect("the server answers").unwrap()
     }
 
     /// The next response, whole; an error when it is not.
@@ -286,21 +307,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     async fn read_answer(&mut self) -> io::Result<Answer> {
+        let mut answer = self.read_head().await?;
+        if answer.status() >= 200 {
+            let len = answer.header("content-length");
+            answer.body = vec![0; len.map_or(0, |len| len.parse().unwrap())];
+            self.0.read_exact(&mut answer.body).await?;
+        }
+        Ok(answer)
+    }
+
+    async fn read_head(&mut self) -> io::Result<Answer> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.0.read_u8().await?);
         }
         let head = String::from_utf8(head).unwrap();
         let head = head.trim_end().split("\r\n").map(str::to_owned).collect();
-        let mut answer = Answer { head, body: vec![] };
-        if answer.status() >= 200 {
-            let len = answer
-                .header("content-length")
-                .map_or(0, |len| len.parse().unwrap());
-            answer.body = vec![0; len];
-            self.0.read_exact(&mut answer.body).await?;
-        }
-        Ok(answer)
+        Ok(Answer { head, body: vec![] })
     }
 
     /// Whether the server has closed, and sent nothing more before.
@@ -310,4 +333,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         // A reset is a close, too.
         read.expect("the server closes").is_err() || rest.is_empty()
     }
+}
+
+fn request(method: &str, target: &str) -> String {
+    format!("{method} {target} HTTP/1.1\r\nHost: lab\r\n\r\n")
 }
