@@ -1,10 +1,111 @@
-//! The records: Glance's schema on SQLite, PostgreSQL and MariaDB.
+//! The records: Glance's schema (reference K) on SQLite, PostgreSQL and MariaDB or MySQL.
+//!
+//! Every repository function is written once, over [`sql::Sql`] and [`pool::Pool`]; what differs
+//! between the three dialects is in `conn`, `dialect` and `schema/`. The tables of Glance hold what
+//! Glance would have written; what only we need is in tables named `fresnel_*`.
+//!
+//! **Locks** are always taken in this order, which no deadlock between ours can follow: rows of
+//! `fresnel_writes`, then the row of `images`, then its children. Glance locks the image first and
+//! its children after, too. A deadlock or a failed serialization that happens nevertheless is tried
+//! again, a bounded number of times.
+//!
+//! **Moves** of a status are compare-and-swap: `UPDATE ... WHERE id AND status`, judged by the
+//! number of rows.
+
+mod conn;
+mod dialect;
+mod error;
+mod image;
+mod journal;
+mod list;
+mod member;
+mod pool;
+mod rows;
+mod save;
+mod schema;
+mod sql;
+mod url;
+
+use std::{fmt, time::Duration};
 
 use crate::model::{Image, ProjectId};
 
+pub use error::{Error, Result};
+pub use journal::{DeadWrite, NewWrite, NodeId};
+pub use list::{Column, Comparison, Direction, Filter, ListQuery, Listed, SortKey, TimeColumn};
+pub use schema::{Check, Version};
+pub use url::UrlError;
+
+use pool::Pool;
+
+/// How to reach the database. Its `Debug` shows no password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `[database] connection`: an SQLAlchemy URL (`sqlite:////path`, `mysql+pymysql://...`,
+    /// `postgresql+psycopg2://...`).
+    pub url: String,
+    /// More connections than this are never open at once (oslo.db: pool size and overflow).
+    pub connections_max: u32,
+    /// Waiting longer than this for a connection is [`Error::Unavailable`].
+    pub acquire_timeout: Duration,
+    /// A connection older than this is replaced (`[database] connection_recycle_time`).
+    pub lifetime_max: Duration,
+    /// How long a writer of SQLite waits for another process's.
+    pub busy_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            url: "sqlite:///fresnel-data/fresnel.sqlite".to_owned(),
+            connections_max: 16,
+            acquire_timeout: Duration::from_secs(30),
+            lifetime_max: Duration::from_secs(3600),
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("url", &url::masked(&self.url))
+            .field("connections_max", &self.connections_max)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A handle to the database; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Db;
+pub struct Db {
+    pool: Pool,
+}
+
+impl Db {
+    /// Opens the database. SQLite is created and brought up to date; the others must be
+    /// ([`Db::sync`]).
+    ///
+    /// # Errors
+    /// [`Error::Url`], [`Error::Unavailable`], [`Error::Schema`].
+    pub async fn connect(config: &Config) -> Result<Self> {
+        let db = Self::open(config)?;
+        if db.pool.is_embedded() {
+            db.sync().await?;
+        } else {
+            db.check().await?.ready()?;
+        }
+        Ok(db)
+    }
+
+    /// Opens the database without a look at its schema: for `db sync`, `db version`, `db check`.
+    ///
+    /// # Errors
+    /// [`Error::Url`]; nothing is connected yet.
+    pub fn open(config: &Config) -> Result<Self> {
+        let pool = Pool::new(config)?;
+        Ok(Self { pool })
+    }
+}
 
 /// Through whose eyes rows are seen (reference C.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,31 +119,98 @@ pub struct Viewer {
 /// An image, and the membership through which the viewer sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
-    /// The image.
+    /// The image, with every location that is not deleted, whatever its status.
     pub image: Image,
-    /// The project it is shared with.
+    /// The viewer's project, when the image is shared and not its own (Glance's `image.member`).
     pub member: Option<ProjectId>,
 }
 
-/// The outcomes of the database.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Another writer was first.
-    #[error("the row changed meanwhile")]
-    Conflict,
-    /// A row of that key exists.
-    #[error("{0} exists")]
-    Duplicate(String),
-    /// The lease is gone.
-    #[error("the lease is lost")]
-    Lost,
-    /// No such row.
-    #[error("no such row")]
-    NotFound,
-    /// The database does not answer.
-    #[error("the database does not answer")]
-    Unavailable,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ImageId, Status, Visibility};
 
-/// The result of a database operation.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+    async fn scratch() -> (tempfile::TempDir, Db) {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            url: format!("sqlite:///{}", folder.path().join("db").display()),
+            ..Config::default()
+        };
+        let db = Db::connect(&config).await.unwrap();
+        (folder, db)
+    }
+
+    fn queued(name: &str) -> Image {
+        let now = chrono::Utc::now().naive_utc();
+        Image {
+            id: ImageId::random(),
+            name: Some(name.to_owned()),
+            status: Status::Queued,
+            visibility: Visibility::Shared,
+            protected: false,
+            os_hidden: false,
+            container_format: None,
+            disk_format: None,
+            size_bytes: None,
+            virtual_size_bytes: None,
+            checksum: None,
+            os_hash_algo: None,
+            os_hash_value: None,
+            min_disk_gib: 0,
+            min_ram_mib: 0,
+            owner: Some(ProjectId::new("p1")),
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            properties: [("os_distro".to_owned(), Some("debian".to_owned()))].into(),
+            tags: vec!["b".to_owned(), "a".to_owned()],
+            locations: Vec::new(),
+        }
+    }
+
+    fn admin() -> Viewer {
+        Viewer {
+            project: None,
+            is_admin: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_created_is_read_back_and_listed() {
+        let (_folder, db) = scratch().await;
+        let image = queued("one");
+        // A task wants futures that are Send.
+        let (task, sent) = (db.clone(), image.clone());
+        let created = tokio::spawn(async move { task.image_create(&sent).await });
+        created.await.unwrap().unwrap();
+        let mut read = db.image(&image.id, &admin()).await.unwrap().image;
+        read.created_at = image.created_at;
+        read.updated_at = image.updated_at;
+        assert_eq!(read, image);
+        let listed = db.images(&ListQuery::default(), &admin()).await.unwrap();
+        assert_eq!(listed[0].image.id, image.id);
+        assert_eq!(listed[0].image.tags, image.tags);
+    }
+
+    #[tokio::test]
+    async fn a_lost_move_changes_nothing() {
+        let (_folder, db) = scratch().await;
+        let image = queued("one");
+        db.image_create(&image).await.unwrap();
+        let mut saving = image.clone();
+        saving.status = Status::Saving;
+        db.image_save(&image, &saving).await.unwrap();
+        let mut late = image.clone();
+        late.name = Some("late".to_owned());
+        late.tags.push("late".to_owned());
+        let lost = db.image_save(&image, &late).await;
+        assert!(matches!(lost, Err(Error::Conflict)), "{lost:?}");
+        let lost = db.image_delete(&image).await;
+        assert!(matches!(lost, Err(Error::Conflict)), "{lost:?}");
+        db.image_delete(&saving).await.unwrap();
+        let gone = db.image(&image.id, &admin()).await;
+        assert!(matches!(gone, Err(Error::NotFound)), "{gone:?}");
+        let twice = db.image_create(&image).await;
+        assert!(matches!(twice, Err(Error::Duplicate(_))), "{twice:?}");
+    }
+}

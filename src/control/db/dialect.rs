@@ -1,0 +1,69 @@
+//! What the three databases spell differently.
+
+use chrono::{NaiveDateTime, Timelike};
+
+/// Whose SQL it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+    MySql,
+}
+
+impl Dialect {
+    /// `images.visibility` as text: PostgreSQL has a type of its own for it.
+    pub(super) fn visibility_column(self) -> &'static str {
+        match self {
+            Self::Sqlite | Self::MySql => "i.visibility",
+            Self::Postgres => "CAST(i.visibility AS text)",
+        }
+    }
+
+    /// A parameter for `images.visibility`.
+    pub(super) fn visibility_parameter(self) -> &'static str {
+        match self {
+            Self::Sqlite | Self::MySql => "?",
+            Self::Postgres => "CAST(? AS image_visibility)",
+        }
+    }
+
+    /// The database's clock now, in microseconds since 1970: not the transaction's start.
+    pub(super) fn clock_us(self) -> &'static str {
+        match self {
+            Self::Sqlite => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+            Self::Postgres => "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
+            Self::MySql => "CAST(unix_timestamp(sysdate(6)) * 1000000 AS SIGNED)",
+        }
+    }
+
+    /// The end of a `SELECT` that locks its rows. SQLite's writer is alone anyhow.
+    pub(super) fn for_update(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres | Self::MySql => " FOR UPDATE",
+        }
+    }
+
+    /// The end of an `INSERT` into `image_properties` that revives and overwrites what is there.
+    pub(super) fn property_upsert(self) -> &'static str {
+        match self {
+            Self::Sqlite | Self::Postgres => {
+                " ON CONFLICT (image_id, name) DO UPDATE SET value = excluded.value, \
+                 updated_at = excluded.updated_at, deleted = excluded.deleted, deleted_at = NULL"
+            }
+            Self::MySql => {
+                " ON DUPLICATE KEY UPDATE value = VALUES(value), \
+                 updated_at = VALUES(updated_at), deleted = VALUES(deleted), deleted_at = NULL"
+            }
+        }
+    }
+
+    /// The time as a column of this database keeps it. MySQL's DATETIME has whole seconds, and
+    /// MySQL rounds where MariaDB cuts; cut here, it reads back as the API showed it.
+    pub(super) fn stored(self, time: NaiveDateTime) -> NaiveDateTime {
+        match self {
+            Self::Sqlite | Self::Postgres => time,
+            Self::MySql => time.with_nanosecond(0).unwrap_or(time),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The journal of writes and the leases of nodes (DESIGN 6.2): what a crash leaves is found here.
+//!
+//! Before its first byte a write is a row of `fresnel_writes`; its node is a row of
+//! `fresnel_nodes` with a lease that the node renews. Times are the database's clock, so nodes need
+//! not agree on the time. A write whose node's lease ran out is dead: some node fences it, after
+//! which its owner can publish nothing, cleans up after it, and takes the row away.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use chrono::Utc;
+use uuid::Uuid;
+
+use super::{
+    Db,
+    dialect::Dialect,
+    error::{Error, Result},
+    pool::transact,
+    rows::cell,
+    save,
+    sql::Sql,
+};
+use crate::model::{Attempt, Image, ImageId, Status, StoreId};
+
+/// A running process. One that lost its lease joins again under a new id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(Uuid);
+
+impl NodeId {
+    /// A fresh id.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// The intent to write one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewWrite {
+    /// The try; its row's key.
+    pub attempt: Attempt,
+    /// Who writes.
+    pub node: NodeId,
+    /// Where.
+    pub store: StoreId,
+    /// The store's own name for the bytes until they are published.
+    pub object: String,
+}
+
+/// A write whose node's lease ran out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadWrite {
+    /// The try.
+    pub attempt: Attempt,
+    /// The image that was to have the bytes.
+    pub image: ImageId,
+    /// Who wrote.
+    pub node: NodeId,
+    /// Where.
+    pub store: StoreId,
+    /// The store's own name for the bytes until they are published.
+    pub object: String,
+}
+
+/// Rows of nodes that wrote nothing are forgotten after a day: they are of no use but in a log.
+const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+impl Db {
+    /// The database's clock, as the time since 1970.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn clock(&self) -> Result<Duration> {
+        let sql = Sql::new(format!("SELECT {}", self.pool.dialect().clock_us()));
+        let rows = self.pool.fetch(&sql).await?;
+        let row = rows.first().ok_or(Error::NotFound)?;
+        let micros = cell(row.int(0), "the database", "clock")?;
+        Ok(Duration::from_micros(micros.unsigned_abs()))
+    }
+
+    /// Enters a node with a lease.
+    ///
+    /// # Errors
+    /// [`Error::Duplicate`] when that id is or was a node's.
+    pub async fn node_join(&self, node: NodeId, lease: Duration) -> Result<()> {
+        let now = self.pool.dialect().clock_us();
+        let mut sql = Sql::new(format!(
+            "DELETE FROM fresnel_nodes WHERE lease_until_us < {now} - ? AND NOT EXISTS \
+             (SELECT 1 FROM fresnel_writes w WHERE w.node_id = fresnel_nodes.id \
+             OR w.fenced_by = fresnel_nodes.id)"
+        ));
+        self.pool.execute(sql.bind(micros(FORGET_AFTER))).await?;
+        let mut sql = Sql::new(format!(
+            "INSERT INTO fresnel_nodes (id, joined_at_us, lease_until_us) \
+             VALUES (?, {now}, {now} + ?)"
+        ));
+        sql.bind(node.to_string()).bind(micros(lease));
+        self.pool.execute(&sql).await?;
+        Ok(())
+    }
+
+    /// Renews the lease. False: it had run out, nothing of this node's can be published any more,
+    /// and it must join again under a new id.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn node_beat(&self, node: NodeId, lease: Duration) -> Result<bool> {
+        let now = self.pool.dialect().clock_us();
+        let mut sql = Sql::new(format!(
+            "UPDATE fresnel_nodes SET lease_until_us = {now} + ? \
+             WHERE id = ? AND lease_until_us > {now}"
+        ));
+        sql.bind(micros(lease)).bind(node.to_string());
+        Ok(self.pool.execute(&sql).await? == 1)
+    }
+
+    /// Takes a node away that ends in order. Writes that it leaves behind are dead at once.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn node_leave(&self, node: NodeId) -> Result<()> {
+        let mut sql = Sql::new("DELETE FROM fresnel_nodes WHERE id = ?");
+        self.pool.execute(sql.bind(node.to_string())).await?;
+        Ok(())
+    }
+
+    /// Records the writes and moves the image, all or nothing: see [`Db::image_save`].
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when another was first; [`Error::NotFound`] when the image is gone.
+    pub async fn write_begin(
+        &self,
+        before: &Image,
+        after: &Image,
+        writes: &[NewWrite],
+    ) -> Result<()> {
+        let mut insert = Sql::new(
+            "INSERT INTO fresnel_writes (attempt, image_id, node_id, store, object, begun_at_us) \
+             VALUES ",
+        );
+        let row = format!("(?, ?, ?, ?, ?, {})", self.pool.dialect().clock_us());
+        for (index, write) in writes.iter().enumerate() {
+            insert.push(if index == 0 { "" } else { ", " }).push(&row);
+            insert
+                .bind(write.attempt.to_string())
+                .bind(after.id.as_str());
+            insert.bind(write.node.to_string());
+            insert
+                .bind(write.store.as_str())
+                .bind(write.object.as_str());
+        }
+        transact!(self.pool, |t| {
+            t.execute(&insert).await?;
+            save::save(t, before, after).await
+        })
+    }
+
+    /// Publishes: takes the attempts' rows away and moves the image, all or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when an attempt was fenced or the node's lease ran out;
+    /// [`Error::Conflict`] when the image has moved; [`Error::NotFound`] when it is gone.
+    pub async fn write_finish(
+        &self,
+        attempts: &[Attempt],
+        node: NodeId,
+        before: &Image,
+        after: &Image,
+    ) -> Result<()> {
+        let now = self.pool.dialect().clock_us();
+        let mut delete = Sql::new(format!(
+            "DELETE FROM fresnel_writes WHERE node_id = ? AND fenced_by IS NULL AND EXISTS \
+             (SELECT 1 FROM fresnel_nodes n WHERE n.id = ? AND n.lease_until_us > {now}) \
+             AND attempt IN "
+        ));
+        delete.bind(node.to_string()).bind(node.to_string());
+        delete.push_list(attempts.iter().map(Attempt::to_string));
+        transact!(self.pool, |t| {
+            if t.execute(&delete).await? != attempts.len() as u64 {
+                return Err(Error::Lost);
+            }
+            save::save(t, before, after).await
+        })
+    }
+
+    /// Takes the attempts' rows away, after their bytes are gone. With the last write of an image
+    /// that still is in `saving`, the image goes back to `queued`, without size, hashes and
+    /// locations.
+    ///
+    /// # Errors
+    /// Only those of the database; what is gone already is no error.
+    pub async fn write_abandon(&self, attempts: &[Attempt], image: &ImageId) -> Result<()> {
+        let mut delete = Sql::new("DELETE FROM fresnel_writes WHERE attempt IN ");
+        delete.push_list(attempts.iter().map(Attempt::to_string));
+        let id = image.as_str();
+        let now = self.pool.dialect().stored(Utc::now().naive_utc());
+        transact!(self.pool, |t| {
+            if t.execute(&delete).await? == 0 {
+                return Ok(());
+            }
+            let mut sql = Sql::new(
+                "UPDATE images SET status = ?, size = NULL, virtual_size = NULL, checksum = NULL, \
+                 os_hash_algo = NULL, os_hash_value = NULL, updated_at = ? WHERE id = ? \
+                 AND status = ? AND deleted = false AND NOT EXISTS \
+                 (SELECT 1 FROM fresnel_writes w WHERE w.image_id = images.id)",
+            );
+            sql.bind(Status::Queued.as_str()).bind(now).bind(id);
+            if t.execute(sql.bind(Status::Saving.as_str())).await? == 0 {
+                return Ok(());
+            }
+            let mut sql = Sql::new(
+                "UPDATE image_locations SET deleted = true, status = 'deleted', deleted_at = ?, \
+                 updated_at = ? WHERE image_id = ? AND deleted = false",
+            );
+            t.execute(sql.bind(now).bind(now).bind(id)).await?;
+            Ok(())
+        })
+    }
+
+    /// Writes that some node should fence: their node's lease ran out, and no live node has fenced
+    /// them yet.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn writes_dead(&self, limit: u32) -> Result<Vec<DeadWrite>> {
+        let mut sql = Sql::new(format!(
+            "SELECT attempt, image_id, node_id, store, object FROM fresnel_writes WHERE {} \
+             ORDER BY begun_at_us LIMIT ?",
+            dead(self.pool.dialect())
+        ));
+        let rows = self.pool.fetch(sql.bind(i64::from(limit))).await?;
+        const TABLE: &str = "fresnel_writes";
+        let corrupt = |column| Error::Corrupt {
+            table: TABLE,
+            column,
+        };
+        let mut writes = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let attempt = cell(row.text(0), TABLE, "attempt")?;
+            let node = cell(row.text(2), TABLE, "node_id")?;
+            writes.push(DeadWrite {
+                attempt: attempt.parse().map_err(|_| corrupt("attempt"))?,
+                image: ImageId::new(cell(row.text(1), TABLE, "image_id")?),
+                node: node.parse().map_err(|_| corrupt("node_id"))?,
+                store: StoreId::new(&cell(row.text(3), TABLE, "store")?),
+                object: cell(row.text(4), TABLE, "object")?,
+            });
+        }
+        Ok(writes)
+    }
+
+    /// Claims a dead write, so that its owner can publish nothing. True: it is the caller's to
+    /// clean up, and no other live node's.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn write_fence(&self, attempt: Attempt, by: NodeId) -> Result<bool> {
+        let mut sql = Sql::new(format!(
+            "UPDATE fresnel_writes SET fenced_by = ? WHERE attempt = ? AND {}",
+            dead(self.pool.dialect())
+        ));
+        sql.bind(by.to_string()).bind(attempt.to_string());
+        Ok(self.pool.execute(&sql).await? == 1)
+    }
+}
+
+/// Neither the writer's lease holds nor that of whoever fenced the write.
+fn dead(dialect: Dialect) -> String {
+    let now = dialect.clock_us();
+    let expired = |column| {
+        format!(
+            "NOT EXISTS (SELECT 1 FROM fresnel_nodes n WHERE n.id = fresnel_writes.{column} \
+             AND n.lease_until_us > {now})"
+        )
+    };
+    format!("{} AND {}", expired("node_id"), expired("fenced_by"))
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)
+}

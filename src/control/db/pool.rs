@@ -1,0 +1,315 @@
+//! A bounded set of connections.
+//!
+//! Not sqlx's pool, which asks the server for a sign of life after each use: a statement here is
+//! one round trip. A connection whose use was cut short (a dropped future, a failed transport) is
+//! closed and never used again.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    Config,
+    conn::{Conn, Row, Target},
+    dialect::Dialect,
+    error::{Error, Failure, Result},
+    sql::Sql,
+    url,
+};
+
+/// How often a transaction that met another one is tried.
+const TRIES_MAX: u32 = 10;
+
+/// A connection that rested longer is asked for a sign of life before it is used: servers and
+/// firewalls close what is idle.
+const REST_MAX: Duration = Duration::from_secs(5);
+
+/// The connections to one database; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Pool {
+    reads: Arc<Lane>,
+    /// SQLite has one writer; the others' writes go where their reads go.
+    writes: Arc<Lane>,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pool").field(&self.dialect()).finish()
+    }
+}
+
+impl Pool {
+    pub(super) fn new(config: &Config) -> Result<Self> {
+        let target = url::parse(config)?;
+        let reads = Arc::new(Lane::new(target.clone(), config.connections_max, config));
+        let writes = match target {
+            Target::Sqlite(_) => Arc::new(Lane::new(target, 1, config)),
+            Target::Postgres(_) | Target::MySql(_) => Arc::clone(&reads),
+        };
+        Ok(Self { reads, writes })
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.reads.target.dialect()
+    }
+
+    /// Whether the database lives in this process.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.dialect() == Dialect::Sqlite
+    }
+
+    /// The rows of a statement that only reads. One round trip; again on a fresh connection if
+    /// the one at hand had died.
+    pub(super) async fn fetch(&self, sql: &Sql) -> Result<Vec<Row>> {
+        let mut tries = 0;
+        loop {
+            let mut lease = self.reads.lease().await?;
+            match lease.conn().fetch(sql).await {
+                Ok(rows) => {
+                    lease.give_back();
+                    return Ok(rows);
+                }
+                Err(error) => {
+                    tries += 1;
+                    if !self.may_retry(&error, tries, true) {
+                        return Err(lease.failed(error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs one statement on its own; returns how many rows it matched.
+    pub(super) async fn execute(&self, sql: &Sql) -> Result<u64> {
+        let mut tries = 0;
+        loop {
+            let mut lease = self.writes.lease().await?;
+            match lease.conn().execute(sql).await {
+                Ok(rows) => {
+                    lease.give_back();
+                    return Ok(rows);
+                }
+                Err(error) => {
+                    tries += 1;
+                    let again = self.may_retry(&error, tries, false);
+                    let error = lease.failed(error);
+                    if !again {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A transaction, from a connection that is alive.
+    pub(super) async fn begin(&self) -> Result<Transaction> {
+        let text = match self.dialect() {
+            // A reader that turns writer cannot wait: SQLite answers BUSY at once.
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres | Dialect::MySql => "BEGIN",
+        };
+        let mut tries = 0;
+        loop {
+            let mut lease = self.writes.lease().await?;
+            match lease.conn().script(text).await {
+                Ok(()) => return Ok(Transaction { lease }),
+                Err(error) => {
+                    tries += 1;
+                    let again = self.may_retry(&error, tries, true);
+                    let error = lease.failed(error);
+                    if !again {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the statement may run again. `idempotent`: even if the server may have run it.
+    fn may_retry(&self, error: &sqlx::Error, tries: u32, idempotent: bool) -> bool {
+        match Failure::of(error) {
+            Failure::Contended => tries < TRIES_MAX,
+            Failure::Broken if idempotent && tries < 2 => {
+                // Whatever killed this connection has most likely killed those that rest, too.
+                self.reads.idle.lock().clear();
+                self.writes.idle.lock().clear();
+                true
+            }
+            Failure::Broken | Failure::Duplicate | Failure::Refused | Failure::Other => false,
+        }
+    }
+}
+
+/// 2 ms, 4 ms, ... with a spread, so that two who met do not meet again.
+fn pause(tries: u32) -> Duration {
+    let spread = uuid::Uuid::new_v4().as_bytes()[0];
+    Duration::from_micros((1000 << tries.min(7)) * (128 + u64::from(spread)) / 256)
+}
+
+/// A transaction that is open. Dropped, it closes its connection, and the server rolls back.
+pub(super) struct Transaction {
+    lease: Lease,
+}
+
+impl Transaction {
+    pub(super) fn dialect(&self) -> Dialect {
+        self.lease.lane.target.dialect()
+    }
+
+    pub(super) async fn fetch(&mut self, sql: &Sql) -> Result<Vec<Row>> {
+        Ok(self.lease.conn().fetch(sql).await?)
+    }
+
+    pub(super) async fn execute(&mut self, sql: &Sql) -> Result<u64> {
+        Ok(self.lease.conn().execute(sql).await?)
+    }
+
+    /// Runs a schema file.
+    pub(super) async fn script(&mut self, text: &'static str) -> Result<()> {
+        Ok(self.lease.conn().script(text).await?)
+    }
+
+    /// Commits what worked, rolls back what did not. None: it met another transaction, and is to
+    /// be tried again from its start.
+    pub(super) async fn end<T>(mut self, worked: Result<T>, tries: &mut u32) -> Option<Result<T>> {
+        let ended = match worked {
+            Ok(value) => match self.lease.conn().script("COMMIT").await {
+                Ok(()) => {
+                    self.lease.give_back();
+                    Ok(value)
+                }
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => {
+                if self.lease.conn().script("ROLLBACK").await.is_ok() {
+                    self.lease.give_back();
+                }
+                Err(error)
+            }
+        };
+        *tries += 1;
+        if matches!(ended, Err(Error::Busy)) && *tries < TRIES_MAX {
+            tracing::debug!(tries = *tries, "A transaction met another one");
+            tokio::time::sleep(pause(*tries)).await;
+            return None;
+        }
+        Some(ended)
+    }
+}
+
+/// Runs the block in a transaction, `?` and all: the whole of it, or nothing when it fails. It runs
+/// again, from its start, when another transaction was in its way. A macro, because a future that
+/// an `AsyncFn` returns cannot be shown to be `Send` where the closure borrows.
+macro_rules! transact {
+    ($pool:expr, |$transaction:ident| $work:block) => {{
+        let mut tries = 0;
+        loop {
+            let mut open = $pool.begin().await?;
+            let $transaction = &mut open;
+            let worked = async { $work }.await;
+            if let Some(ended) = open.end(worked, &mut tries).await {
+                break ended;
+            }
+        }
+    }};
+}
+pub(super) use transact;
+
+/// Connections of one kind of use.
+struct Lane {
+    target: Target,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Idle>>,
+    acquire_timeout: Duration,
+    lifetime_max: Duration,
+}
+
+struct Idle {
+    conn: Conn,
+    opened: Instant,
+    since: Instant,
+}
+
+impl Lane {
+    fn new(target: Target, connections_max: u32, config: &Config) -> Self {
+        Self {
+            target,
+            permits: Arc::new(Semaphore::new(connections_max.max(1) as usize)),
+            idle: Mutex::new(Vec::new()),
+            acquire_timeout: config.acquire_timeout,
+            lifetime_max: config.lifetime_max,
+        }
+    }
+
+    /// A connection to use: the last one given back, so that what is not needed ages and goes.
+    async fn lease(self: &Arc<Self>) -> Result<Lease> {
+        let deadline = tokio::time::Instant::now() + self.acquire_timeout;
+        let permits = Arc::clone(&self.permits).acquire_owned();
+        let permit = tokio::time::timeout_at(deadline, permits)
+            .await
+            .map_err(|_| Error::Unavailable)?
+            .map_err(|_| Error::Unavailable)?;
+        let opening = tokio::time::timeout_at(deadline, self.open());
+        let (conn, opened) = opening.await.map_err(|_| Error::Unavailable)??;
+        Ok(Lease {
+            conn: Some(conn),
+            opened,
+            lane: Arc::clone(self),
+            _permit: permit,
+        })
+    }
+
+    async fn open(&self) -> Result<(Conn, Instant)> {
+        while let Some(mut idle) = self.rested() {
+            if idle.since.elapsed() < REST_MAX || idle.conn.is_alive().await {
+                return Ok((idle.conn, idle.opened));
+            }
+        }
+        Ok((self.target.connect().await?, Instant::now()))
+    }
+
+    fn rested(&self) -> Option<Idle> {
+        let mut idle = self.idle.lock();
+        idle.retain(|one| one.opened.elapsed() < self.lifetime_max);
+        idle.pop()
+    }
+}
+
+/// The use of one connection. Dropped without [`Lease::give_back`], the connection is closed.
+struct Lease {
+    conn: Option<Conn>,
+    opened: Instant,
+    lane: Arc<Lane>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    fn conn(&mut self) -> &mut Conn {
+        self.conn
+            .as_mut()
+            .expect("only give_back takes it, by value")
+    }
+
+    /// A statement failed: its connection is kept if only the statement was at fault.
+    fn failed(self, error: sqlx::Error) -> Error {
+        if Failure::of(&error) != Failure::Broken {
+            self.give_back();
+        }
+        error.into()
+    }
+
+    fn give_back(mut self) {
+        if let Some(conn) = self.conn.take() {
+            self.lane.idle.lock().push(Idle {
+                conn,
+                opened: self.opened,
+                since: Instant::now(),
+            });
+        }
+    }
+}
