@@ -11,11 +11,13 @@
 mod database;
 mod default;
 pub mod dialect;
+#[cfg(test)]
 mod docs;
 mod files;
 mod fresnel;
 mod guards;
 mod image_format;
+mod listen;
 mod option;
 mod reader;
 mod stores;
@@ -25,14 +27,21 @@ mod value;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use files::Files;
+use option::Table;
 use reader::Reader;
 
-use crate::base::{limits::MIB, telemetry};
+use crate::{
+    base::{limits::MIB, telemetry},
+    store::file::FileIoChoice,
+};
+
+/// Whether requests are authenticated: no flavor that does so is supported yet (`guards`).
+const AUTHENTICATED: bool = false;
 
 pub use files::Place;
 pub use option::Opt;
 pub use reader::Effective;
-pub use stores::{FileDirs, Kind, Store, Stores};
+pub use stores::{Kind, Store, Stores};
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, Default)]
@@ -63,8 +72,12 @@ pub struct Config {
     pub logs: telemetry::Config,
     /// Address for `/metrics`; none is off.
     pub metrics_bind: Option<SocketAddr>,
+    /// Where and how the service listens.
+    pub http: crate::http::Config,
     /// The stores.
     pub stores: Stores,
+    /// How file stores write.
+    pub file_io: FileIoChoice,
     /// What images may be and what is told of them.
     pub control: crate::control::Settings,
     /// The data plane.
@@ -99,21 +112,23 @@ pub fn load(sources: &Sources) -> Result<Config, Errors> {
 
 /// Every option that is supported.
 pub(crate) fn all_options() -> impl Iterator<Item = &'static Opt> {
-    TABLES.iter().flat_map(|table| table.iter())
+    TABLES.iter().flat_map(|table| table.options)
 }
 
-const TABLES: &[&[Opt]] = &[
-    default::Service::OPTIONS,
-    default::Images::OPTIONS,
-    default::Backends::OPTIONS,
-    default::Logs::OPTIONS,
-    database::Database::OPTIONS,
-    stores::GlanceStore::OPTIONS,
-    stores::AnyStore::OPTIONS,
-    stores::FileStore::OPTIONS,
-    stores::Staging::OPTIONS,
-    image_format::ImageFormat::OPTIONS,
-    fresnel::Fresnel::OPTIONS,
+/// All declarations, in the order of the reference page.
+pub(crate) const TABLES: &[Table] = &[
+    listen::Listen::TABLE,
+    default::Api::TABLE,
+    default::Images::TABLE,
+    default::Backends::TABLE,
+    default::Logs::TABLE,
+    database::Database::TABLE,
+    stores::GlanceStore::TABLE,
+    stores::AnyStore::TABLE,
+    stores::FileStore::TABLE,
+    stores::Staging::TABLE,
+    image_format::ImageFormat::TABLE,
+    fresnel::Fresnel::TABLE,
 ];
 
 fn from_files(
@@ -125,26 +140,31 @@ fn from_files(
     let mut reader = Reader::new(files, environment.into_iter().collect());
     let mut warnings = Vec::new();
     guards::check(&mut reader);
-    let service = default::Service::read(&mut reader, &["DEFAULT"]);
+    let listen = listen::Listen::read(&mut reader, &["DEFAULT"]);
+    let api = default::Api::read(&mut reader, &["DEFAULT"]);
     let logs = default::Logs::read(&mut reader, &["DEFAULT"]);
     let database = database::Database::read(&mut reader, &["database"]);
     let images = default::Images::read(&mut reader, &["DEFAULT"]);
     let formats = image_format::ImageFormat::read(&mut reader, &["image_format"]);
     let fresnel = fresnel::Fresnel::read(&mut reader, &["fresnel"]);
+    let http = listen.settings(&mut reader, &fresnel, AUTHENTICATED);
     let metrics_bind = metrics_bind(&mut reader, fresnel.metrics_bind.as_deref());
     let stores = stores::read(&mut reader, &mut warnings);
     warnings.extend(unsupported::warnings(&reader, &stores));
     let findings = reader.finish();
     problems.extend(findings.problems);
     if !problems.is_empty() {
+        problems.sort_by(|a, b| a.place.cmp(&b.place));
         return Err(Errors(problems));
     }
-    let _ = (service, database);
+    let _ = (api, database);
     Ok(Config {
         warnings,
         effective: findings.effective,
         logs: logs.settings(),
         metrics_bind,
+        http,
+        file_io: fresnel.file_io,
         control: control_settings(images, formats, &stores),
         data: crate::data::Settings {
             admission_wait: Duration::from_secs(fresnel.admission_wait_seconds.into()),

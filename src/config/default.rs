@@ -1,4 +1,4 @@
-//! `[DEFAULT]`: the service itself, logs, quotas.
+//! `[DEFAULT]`: what clients are told, logs, quotas, the list of stores.
 
 use std::path::PathBuf;
 
@@ -9,16 +9,8 @@ use super::{
 use crate::{base::telemetry, model::HashAlgorithm};
 
 section! {
-    /// The service itself.
-    Service in "DEFAULT" {
-        /// Address to listen on: 127.0.0.1 without authentication, 0.0.0.0 with.
-        bind_host: Option<String>;
-        /// Port to listen on; 0 takes a free one and logs it.
-        bind_port: u16 = "9292";
-        /// PEM file with the certificate chain; the service then speaks TLS only. Needs `key_file`.
-        cert_file: Option<String>;
-        /// PEM file with the private key of `cert_file`.
-        key_file: Option<String>;
+    /// What clients are told.
+    Api in "DEFAULT" {
         /// The URL of this service in versions documents, where it is not the one that the client
         /// asked (behind a proxy).
         public_endpoint: Option<String>;

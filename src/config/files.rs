@@ -4,9 +4,10 @@ use std::{fmt, fs, path::Path, sync::Arc};
 
 use super::{Problem, Source, dialect};
 
-/// A line of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A line of a file. Places are ordered as the files were given.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
+    file_index: usize,
     file: Arc<str>,
     line: usize,
 }
@@ -54,6 +55,7 @@ impl Files {
     pub(crate) fn add(&mut self, name: &str, text: &str, problems: &mut Vec<Problem>) {
         let file: Arc<str> = name.into();
         let place = |line| Place {
+            file_index: self.files.len(),
             file: Arc::clone(&file),
             line,
         };

@@ -1,6 +1,7 @@
 //! `[fresnel]`: what Glance has no name for.
 
-use super::option::section;
+use super::{option::section, value::Value};
+use crate::store::file::FileIoChoice;
 
 section! {
     /// What only Fresnel has.
@@ -22,7 +23,27 @@ section! {
         admission_wait_seconds: u32 = "30";
         /// Bytes a second below which a client's transfer is ended; 0 turns that off.
         min_rate_bytes_per_second: u32 = "1024";
+        /// How image files are written: `ring` (io_uring), `threads`, or `auto`, which takes the ring
+        /// where the kernel and its sandbox allow it.
+        file_io: FileIoChoice = "auto";
+        /// Connections at once; one more is answered 503.
+        connections_max: u32 = "8192", min 1;
+        /// KiB of a request's line and headers together; more is answered 431.
+        header_limit_kib: u32 = "64", min 8;
         /// Address and port for `/metrics` in Prometheus' format, as `127.0.0.1:9293`; unset is off.
         metrics_bind: Option<String>;
+    }
+}
+
+impl Value for FileIoChoice {
+    const KIND: &'static str = "one of `auto`, `ring`, `threads`";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "ring" => Ok(Self::Ring),
+            "threads" => Ok(Self::Threads),
+            _ => Err(format!("{text:?} is not {}", Self::KIND)),
+        }
     }
 }

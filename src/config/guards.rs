@@ -69,12 +69,6 @@ pub(crate) const GUARDS: &[Guard] = &[
         reason: "delayed deletion is not supported; data is removed at once",
     },
     Guard {
-        section: "DEFAULT",
-        name: "ca_file",
-        harmless: &[],
-        reason: "certificates of clients are not supported yet",
-    },
-    Guard {
         section: "key_manager",
         name: "backend",
         harmless: &[],

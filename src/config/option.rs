@@ -23,6 +23,19 @@ pub struct Opt {
     pub doc: &'static str,
 }
 
+/// The options that one `section!` declares.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table {
+    /// The section, without brackets.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the reference page"))]
+    pub(crate) section: &'static str,
+    /// What they are about. Lines of Markdown.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the reference page"))]
+    pub(crate) about: &'static str,
+    /// The options.
+    pub(crate) options: &'static [Opt],
+}
+
 impl Opt {
     pub(super) const fn was(mut self, was: &'static [(&'static str, &'static str)]) -> Self {
         self.was = was;
@@ -52,7 +65,7 @@ impl Opt {
 /// }
 /// ```
 ///
-/// The struct gets `OPTIONS`, the table, and `read`, which looks the values up.
+/// The struct gets `TABLE`, which documents them, and `read`, which looks the values up.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+
@@ -71,7 +84,13 @@ macro_rules! section {
 
         impl $name {
             /// The options of the section.
-            pub(crate) const OPTIONS: &'static [$crate::config::option::Opt] = &[$(
+            pub(crate) const TABLE: $crate::config::option::Table = $crate::config::option::Table {
+                section: $section,
+                about: concat!($($about, "\n"),+),
+                options: Self::OPTIONS,
+            };
+
+            const OPTIONS: &'static [$crate::config::option::Opt] = &[$(
                 $crate::config::option::Opt {
                     section: $section,
                     name: stringify!($field),

@@ -8,7 +8,11 @@ use super::{
     reader::Reader,
     value::{Many, Pairs},
 };
-use crate::{control::StoreSettings, model::StoreId};
+use crate::{
+    control::StoreSettings,
+    model::StoreId,
+    store::file::{self, Datadir},
+};
 
 /// Ids that Glance keeps for itself begin so.
 const RESERVED_PREFIX: &str = "os_glance_";
@@ -70,7 +74,9 @@ section! {
         /// room is written to, of equal ones that with most room.
         filesystem_store_datadirs: Many;
         /// Permissions of image files, in octal digits; 0 leaves them to the umask.
-        filesystem_store_file_perm: u32 = "0", max 7777;
+        filesystem_store_file_perm: i64 = "0";
+        /// Leave holes in image files where the image has zeroes.
+        filesystem_thin_provisioning: bool = "false";
     }
 }
 
@@ -108,16 +114,7 @@ pub struct Store {
 #[derive(Clone, Debug)]
 pub enum Kind {
     /// Files in directories.
-    File(FileDirs),
-}
-
-/// Where a file store writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileDirs {
-    /// Directories with their priorities.
-    pub datadirs: Vec<(PathBuf, i64)>,
-    /// Permissions of image files; none leaves them to the umask.
-    pub file_perm: Option<u32>,
+    File(file::Config),
 }
 
 /// Reads all that is about stores.
@@ -170,7 +167,7 @@ fn several(reader: &mut Reader<'_>, pairs: &[(String, String)], common: &GlanceS
         reader.refuse("glance_store", "default_backend", &reason);
     }
     let files = pairs.iter().filter(|(_, kind)| kind == "file");
-    let stores = files.map(|(id, _)| file(reader, id, &[id, SHARED_SECTION], None));
+    let stores = files.map(|(id, _)| file_store(reader, id, &[id, SHARED_SECTION], None));
     let stores: Vec<Store> = stores.collect();
     refuse_shared_directories(reader, &stores);
     Stores {
@@ -213,14 +210,19 @@ fn single(
     let images = reader.path_below_data_dir("images");
     Stores {
         multistore: false,
-        stores: vec![file(reader, "file", &[SINGLE_SECTION], Some(images))],
+        stores: vec![file_store(reader, "file", &[SINGLE_SECTION], Some(images))],
         default: StoreId::new("file"),
         staging_dir,
     }
 }
 
 /// A store of type file. `fallback` is its directory where none is configured.
-fn file(reader: &mut Reader<'_>, id: &str, sections: &[&str], fallback: Option<String>) -> Store {
+fn file_store(
+    reader: &mut Reader<'_>,
+    id: &str,
+    sections: &[&str],
+    fallback: Option<String>,
+) -> Store {
     let own = FileStore::read(reader, sections);
     let any = AnyStore::read(reader, sections);
     let section = sections[0];
@@ -233,9 +235,9 @@ fn file(reader: &mut Reader<'_>, id: &str, sections: &[&str], fallback: Option<S
             reader.refuse(section, "filesystem_store_datadirs", reason);
             Vec::new()
         }
-        (Some(path), []) => vec![(path.into(), 0)],
+        (Some(path), []) => vec![in_dir(path)],
         (None, []) => match fallback {
-            Some(path) => vec![(path.into(), 0)],
+            Some(path) => vec![in_dir(path)],
             None => {
                 let place = reader.place("DEFAULT", "enabled_backends");
                 let reason = "must be set (Glance's default is /var/lib/glance/images)";
@@ -252,61 +254,50 @@ fn file(reader: &mut Reader<'_>, id: &str, sections: &[&str], fallback: Option<S
             weight: any.weight,
             read_only: false,
         },
-        kind: Kind::File(FileDirs {
+        kind: Kind::File(file::Config {
             datadirs,
             file_perm: permissions(reader, section, own.filesystem_store_file_perm),
+            thin_provisioning: own.filesystem_thin_provisioning,
         }),
     }
 }
 
-/// `path:priority`, or `path` alone for priority 0.
-fn prioritized(reader: &mut Reader<'_>, section: &str, texts: &[String]) -> Vec<(PathBuf, i64)> {
-    let mut found: Vec<(PathBuf, i64)> = Vec::new();
+fn in_dir(path: String) -> Datadir {
+    Datadir {
+        path: path.into(),
+        priority: 0,
+    }
+}
+
+fn prioritized(reader: &mut Reader<'_>, section: &str, texts: &[String]) -> Vec<Datadir> {
+    let mut found: Vec<Datadir> = Vec::new();
     for text in texts {
-        let (path, priority) = text.rsplit_once(':').unwrap_or((text, ""));
-        let (path, priority) = (path.trim(), priority.trim());
-        let number = if priority.is_empty() {
-            Ok(0)
-        } else {
-            priority.parse()
-        };
-        let reason = match number {
-            _ if path.is_empty() => format!("{text:?} has no path"),
-            Err(_) => format!("{priority:?} is not a priority, an integer"),
-            Ok(_) if found.iter().any(|(known, _)| known.as_os_str() == path) => {
-                format!("{path:?} is there twice")
-            }
-            Ok(number) => {
-                found.push((path.into(), number));
+        let reason = match text.parse::<Datadir>() {
+            Ok(dir) if found.iter().all(|known| known.path != dir.path) => {
+                found.push(dir);
                 continue;
             }
+            Ok(dir) => format!("{} is there twice", dir.path.display()),
+            Err(error) => error.to_string(),
         };
         reader.refuse(section, "filesystem_store_datadirs", &reason);
     }
     found
 }
 
-/// Glance reads the decimal digits as octal ones.
-fn permissions(reader: &mut Reader<'_>, section: &str, digits: u32) -> Option<u32> {
-    if digits == 0 {
-        return None;
-    }
-    match u32::from_str_radix(&digits.to_string(), 8) {
-        Ok(mode) if mode & 0o400 != 0 => Some(mode),
-        _ => {
-            let reason = format!("{digits} are not permissions that let the owner read");
-            reader.refuse(section, "filesystem_store_file_perm", &reason);
-            None
-        }
-    }
+fn permissions(reader: &mut Reader<'_>, section: &str, digits: i64) -> Option<u32> {
+    file::config::file_perm(digits).unwrap_or_else(|error| {
+        reader.refuse(section, "filesystem_store_file_perm", &error.to_string());
+        None
+    })
 }
 
 /// An address must belong to one store.
 fn refuse_shared_directories(reader: &mut Reader<'_>, stores: &[Store]) {
     let mut owners: HashMap<PathBuf, &StoreId> = HashMap::new();
     for Store { settings, kind } in stores {
-        let Kind::File(FileDirs { datadirs, .. }) = kind;
-        for (path, _) in datadirs {
+        let Kind::File(file::Config { datadirs, .. }) = kind;
+        for Datadir { path, .. } in datadirs {
             if let Some(other) = owners.insert(path.components().collect(), &settings.id) {
                 let reason = format!("{} belongs to store {other} too", path.display());
                 let section = settings.id.as_str();

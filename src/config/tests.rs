@@ -37,7 +37,11 @@ mod defaults {
             PathBuf::from("./fresnel-data/staging")
         );
         let Kind::File(dirs) = &config.stores.stores[0].kind;
-        assert_eq!(dirs.datadirs, [("./fresnel-data/images".into(), 0)]);
+        assert_eq!(
+            dirs,
+            &crate::store::file::Config::in_dir("./fresnel-data/images")
+        );
+        assert_eq!(config.http.bind_host, "127.0.0.1");
     }
 
     #[test]
@@ -67,5 +71,314 @@ mod defaults {
         assert_eq!(format!("{:?}", config.control), format!("{expected:?}"));
         let expected = crate::data::Settings::default();
         assert_eq!(format!("{:?}", config.data), format!("{expected:?}"));
+    }
+}
+
+mod values {
+    use super::*;
+
+    #[test]
+    fn the_last_value_counts_and_an_older_name_in_a_later_file_too() {
+        let mut files = Files::default();
+        files.add(
+            "a",
+            "[image_format]\ndisk_formats = a\ndisk_formats = b",
+            &mut Vec::new(),
+        );
+        let config = from_files(&files, None, Vec::new()).unwrap();
+        assert_eq!(config.control.disk_formats, ["b"]);
+        files.add("b", "[DEFAULT]\ndisk_formats = c", &mut Vec::new());
+        let config = from_files(&files, None, Vec::new()).unwrap();
+        assert_eq!(config.control.disk_formats, ["c"]);
+    }
+
+    #[test]
+    fn sections_are_compared_without_case_but_for_default() {
+        let config =
+            load_text("[Image_Format]\ndisk_formats = x\n[default]\ndebug = true").unwrap();
+        assert_eq!(config.control.disk_formats, ["x"]);
+        assert!(!config.logs.debug);
+        assert_eq!(config.warnings.len(), 1);
+    }
+
+    #[test]
+    fn references_are_replaced() {
+        let config = load_text(
+            "[DEFAULT]\nlog_dir = /var/$bind_port\nlog_file = ${fresnel.lease_seconds}.log\n\
+             public_endpoint = a$$b\\$c$1\n[fresnel]\nlease_seconds = 20",
+        );
+        let config = config.unwrap();
+        assert_eq!(config.logs.file, Some("/var/9292/20.log".into()));
+        assert_eq!(shown(&config, "DEFAULT", "public_endpoint"), ["a$$b$$c$$1"]);
+    }
+
+    #[test]
+    fn references_to_nothing_and_to_themselves_are_errors() {
+        let message = error("[database]\nconnection = mysql://a:pa$word@b/c");
+        assert!(
+            message.starts_with("a.conf:2: [database] connection: $word is not"),
+            "{message}"
+        );
+        assert!(!message.contains("pa$"));
+        let message = error("[DEFAULT]\nlog_dir = $log_dir");
+        assert!(message.ends_with("lead back to itself"), "{message}");
+    }
+
+    #[test]
+    fn a_negative_quota_is_none() {
+        let config = load_text("[DEFAULT]\nimage_tag_quota = -1\nimage_member_quota = 0").unwrap();
+        assert_eq!(config.control.image_tag_quota, None);
+        assert_eq!(config.control.image_member_quota, Some(0));
+    }
+
+    #[test]
+    fn everything_wrong_is_said_at_once_with_its_place() {
+        let found = errors(
+            "[DEFAULT]\nbind_port = 70000\nimage_size_cap = 0\nuse_json = perhaps\n\n nonsense\n\
+             hashing_algorithm = rot13\n[fresnel]\nfile_io = magic\nmetrics_bind = here",
+        );
+        let places: Vec<&str> = found.iter().map(|e| &e[..e.find(": ").unwrap()]).collect();
+        let expected = [2, 3, 4, 6, 7, 9, 10].map(|line| format!("a.conf:{line}"));
+        assert_eq!(places, expected);
+        assert_eq!(
+            found[1],
+            "a.conf:3: [DEFAULT] image_size_cap: 0 is less than 1"
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_and_so_is_a_missing_directory() {
+        let sources = Sources {
+            files: vec![
+                Source::File("/none.conf".into()),
+                Source::Dir("/none.d".into()),
+            ],
+            ..Sources::default()
+        };
+        let errors = load(&sources).unwrap_err().to_string();
+        assert_eq!(errors.lines().count(), 2, "{errors}");
+        assert!(errors.starts_with("/none.conf: No such file"), "{errors}");
+    }
+
+    #[test]
+    fn a_directory_is_its_conf_files_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, value) in [
+            ("b.conf", 2),
+            ("a.conf", 1),
+            (".c.conf", 3),
+            ("d.conf.bak", 4),
+        ] {
+            let text = format!("[DEFAULT]\nbind_port = {value}");
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let sources = Sources {
+            files: vec![Source::Dir(folder.path().into())],
+            ..Sources::default()
+        };
+        assert_eq!(load(&sources).unwrap().http.bind_port, 2);
+    }
+}
+
+mod listening {
+    use super::*;
+
+    #[test]
+    fn without_authentication_only_loopback_will_do() {
+        let message = error("[DEFAULT]\nbind_host = 0.0.0.0");
+        assert!(
+            message.starts_with("a.conf:2: [DEFAULT] bind_host: 0.0.0.0 is not"),
+            "{message}"
+        );
+        for host in ["127.0.0.9", "::1", "localhost"] {
+            load_text(&format!("[DEFAULT]\nbind_host = {host}")).unwrap();
+        }
+        load_text("[DEFAULT]\nbind_host = ::\n[fresnel]\nallow_unauthenticated = yes").unwrap();
+    }
+
+    #[test]
+    fn tls_needs_both_files() {
+        let config = load_text("[DEFAULT]\ncert_file = c\nkey_file = k").unwrap();
+        assert!(config.http.tls.is_some());
+        let message = error("[DEFAULT]\ncert_file = c");
+        assert_eq!(
+            message,
+            "a.conf:2: [DEFAULT] cert_file: does nothing without key_file"
+        );
+        let message = error("[DEFAULT]\nca_file = c");
+        assert!(message.ends_with("ca_file: does nothing without cert_file and key_file"));
+    }
+}
+
+mod stores {
+    use super::*;
+
+    fn multi(rest: &str) -> String {
+        format!(
+            "[DEFAULT]\nenabled_backends = fast:file, Slow:file\n[glance_store]\ndefault_backend = fast\n{rest}"
+        )
+    }
+
+    const DIRS: &str = "[fast]\nfilesystem_store_datadir = /f\n[slow]\nfilesystem_store_datadirs = /a:1\n\
+                        filesystem_store_datadirs = /b\nweight = 7\n[backend_defaults]\nweight = 3\n\
+                        store_description = weighs $weight";
+
+    #[test]
+    fn each_store_has_its_section_and_the_shared_one_below() {
+        let config = load_text(&multi(DIRS)).unwrap();
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        assert!(config.stores.multistore && config.control.multistore);
+        assert_eq!(config.stores.default.as_str(), "fast");
+        let settings = &config.control.stores;
+        assert_eq!(settings[0].id.as_str(), "fast");
+        assert_eq!((settings[0].weight, settings[1].weight), (3, 7));
+        let Kind::File(slow) = &config.stores.stores[1].kind;
+        let dirs: Vec<_> = slow
+            .datadirs
+            .iter()
+            .map(|d| (d.path.to_str().unwrap(), d.priority))
+            .collect();
+        assert_eq!(dirs, [("/a", 1), ("/b", 0)]);
+    }
+
+    #[test]
+    fn types_that_are_not_served_are_refused_with_their_line() {
+        for kind in ["rbd", "s3", "swift", "http", "cinder", "vmware", "floppy"] {
+            let text = format!(
+                "[DEFAULT]\nenabled_backends = a:{kind}\n[glance_store]\ndefault_backend = a"
+            );
+            let message = error(&text);
+            assert!(
+                message.starts_with("a.conf:2: [DEFAULT] enabled_backends: store a: "),
+                "{message}"
+            );
+            assert!(message.contains(kind), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_default_must_be_one_of_them() {
+        let text = "[DEFAULT]\nenabled_backends = a:file\n[a]\nfilesystem_store_datadir = /a\n";
+        let message = error(text);
+        assert_eq!(
+            message,
+            "a.conf:2: [glance_store] default_backend: must name one of enabled_backends"
+        );
+        let message = error(&format!("{text}[glance_store]\ndefault_backend = b"));
+        assert!(
+            message.ends_with("\"b\" is not one of enabled_backends"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn reserved_names_are_refused() {
+        let text = "[DEFAULT]\nenabled_backends = os_glance_x:file\n[glance_store]\n\
+                    default_backend = os_glance_x\n[os_glance_x]\nfilesystem_store_datadir = /x";
+        assert!(error(text).contains("reserved"));
+    }
+
+    #[test]
+    fn several_stores_need_directories_of_their_own() {
+        let found = errors(&multi("[fast]\nfilesystem_store_datadir = /f"));
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("a.conf:2: [Slow] filesystem_store_datadir: must be set"));
+        let text =
+            multi("[fast]\nfilesystem_store_datadir = /f\n[slow]\nfilesystem_store_datadir = /f/");
+        assert!(error(&text).ends_with("belongs to store fast too"));
+    }
+
+    #[test]
+    fn one_store_is_set_up_in_glance_store() {
+        let config = load_text(
+            "[glance_store]\nstores = file,http\ndefault_store = file\n\
+             filesystem_store_datadir = /var/lib/glance/images\nfilesystem_store_file_perm = 640",
+        );
+        let config = config.unwrap();
+        let Kind::File(file) = &config.stores.stores[0].kind;
+        assert_eq!(file.file_perm, Some(0o640));
+        assert_eq!(
+            file.datadirs[0].path,
+            PathBuf::from("/var/lib/glance/images")
+        );
+        assert_eq!(
+            config.warnings,
+            ["a.conf:2: [glance_store] stores: http is not supported yet"]
+        );
+        assert!(error("[glance_store]\nstores = file,rbd").contains("\"rbd\" is not supported"));
+        assert!(error("[glance_store]\ndefault_store = rbd").contains("only file is"));
+    }
+
+    #[test]
+    fn directories_are_one_or_many() {
+        let text =
+            "[glance_store]\nfilesystem_store_datadir = /a\nfilesystem_store_datadirs = /b:1";
+        assert!(
+            error(text).starts_with("a.conf:3: [glance_store] filesystem_store_datadirs: excludes")
+        );
+        let text = "[glance_store]\nfilesystem_store_datadirs = /b:x\nfilesystem_store_datadirs = /b\nfilesystem_store_datadirs = /b:1";
+        assert_eq!(errors(text).len(), 2);
+        load_text("[glance_store]\nfilesystem_store_datadir =\nfilesystem_store_datadirs = /b:1")
+            .unwrap();
+    }
+}
+
+mod guarded {
+    use super::*;
+    use crate::config::guards::GUARDS;
+
+    #[test]
+    fn what_protects_or_places_data_is_refused_with_its_line() {
+        for guard in GUARDS {
+            let text = format!("[{}]\n{} = keystone", guard.section, guard.name);
+            let place = format!("a.conf:2: [{}] {}: ", guard.section, guard.name);
+            assert_eq!(error(&text), place + guard.reason);
+        }
+    }
+
+    #[test]
+    fn values_that_ask_for_nothing_may_stay() {
+        for guard in GUARDS {
+            for value in ["", " "].iter().chain(guard.harmless) {
+                let text = format!("[{}]\n{} = {value}", guard.section, guard.name);
+                assert!(load_text(&text).unwrap().warnings.is_empty());
+            }
+        }
+    }
+}
+
+mod warnings {
+    use super::*;
+
+    #[test]
+    fn what_has_no_effect_is_named_once() {
+        let config = load_text(
+            "[DEFAULT]\nworkers = 4\ntransport_url = rabbit://u:secret@h\n[cors]\nmax_age = 3",
+        );
+        let config = config.unwrap();
+        assert_eq!(
+            config.warnings,
+            [
+                "These options are not supported and have no effect: [DEFAULT] workers (a.conf:2), \
+              [DEFAULT] transport_url (a.conf:3), [cors] max_age (a.conf:5)"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_nobody_knows_is_told_apart() {
+        let config = load_text("[DEFAULT]\nbind_hots = x\n[nowhere]\na = b").unwrap();
+        assert_eq!(config.warnings.len(), 1);
+        assert!(config.warnings[0].starts_with("These options are not known"));
+    }
+
+    #[test]
+    fn no_option_is_both_supported_and_not() {
+        for (section, names) in unsupported::sections() {
+            for option in all_options() {
+                let both = option.section == section && names.contains(&option.name);
+                assert!(!both, "[{section}] {}", option.name);
+            }
+        }
     }
 }
