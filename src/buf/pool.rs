@@ -125,6 +125,11 @@ impl Admission {
         }
         Some(Buffer::new(self.ledger.clone()))
     }
+
+    /// Whether the transfer holds more than it was admitted with.
+    pub fn is_borrowing(&self) -> bool {
+        *self.ledger.borrowed_chunks.lock() > 0
+    }
 }
 
 /// Memory for one chunk, exclusively owned while it is filled.

@@ -5,15 +5,19 @@
 
 mod pace;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::future::join_all;
-use tokio::{pin, select, time};
+use tokio::{
+    pin, select,
+    time::{self, Instant},
+};
 use tracing::warn;
 
 use super::{
     DeclaredSize, Error, Plane, Receipt, Result, Source, Steward, Target, WritePlan, digest,
+    inspect::Inspection,
 };
 use crate::{
     base::limits::MIB,
@@ -78,12 +82,15 @@ async fn carry(
     }
     while let Some(mut bytes) = intake.receive(source, lines).await? {
         intake.count(bytes.len() as u64)?;
-        intake.report(steward).await?;
+        if intake.is_report_due() {
+            intake.report(steward).await?;
+        }
         while let Some(chunk) = intake.pack(&mut bytes).await {
             intake.pass_on(chunk, lines).await?;
         }
     }
     intake.flush(lines).await?;
+    intake.report(steward).await?;
     let sums = intake.finish().await?;
     publish(lines, &sums, steward).await
 }
@@ -100,6 +107,7 @@ struct Intake<'a> {
     plan: &'a WritePlan,
     admission: Admission,
     buffer: Option<Buffer>,
+    inspection: Inspection,
     digests: digest::Stream,
     pace: pace::Pace,
     received_bytes: u64,
@@ -118,6 +126,7 @@ impl<'a> Intake<'a> {
             plan,
             admission,
             buffer: None,
+            inspection: Inspection::new(&plan.expect),
             digests: plane.engine.open(algorithms),
             pace: pace::Pace::new(plane.settings.min_rate_bytes_per_second),
             received_bytes: 0,
@@ -147,7 +156,7 @@ impl<'a> Intake<'a> {
             if let Some(received) = received {
                 return Ok(received);
             }
-            if self.buffer.is_some() {
+            if self.admission.is_borrowing() {
                 self.flush(lines).await?;
             }
         }
@@ -168,15 +177,15 @@ impl<'a> Intake<'a> {
         }
     }
 
+    fn is_report_due(&self) -> bool {
+        self.received_bytes - self.reported_bytes >= REPORT_BYTES
+            || self.reported_at.elapsed() >= REPORT_EVERY
+    }
+
     async fn report(&mut self, steward: &dyn Steward) -> Result<()> {
-        let due = self.received_bytes - self.reported_bytes >= REPORT_BYTES
-            || self.reported_at.elapsed() >= REPORT_EVERY;
-        if due {
-            self.reported_bytes = self.received_bytes;
-            self.reported_at = Instant::now();
-            steward.advance(self.received_bytes).await?;
-        }
-        Ok(())
+        self.reported_bytes = self.received_bytes;
+        self.reported_at = Instant::now();
+        Ok(steward.advance(self.received_bytes).await?)
     }
 
     /// Takes from `bytes` into the buffer; a chunk each time that one is full.
@@ -204,6 +213,7 @@ impl<'a> Intake<'a> {
 
     /// Hands a chunk to the digests and to every writer, side by side.
     async fn pass_on(&mut self, chunk: Chunk<Plain>, lines: &mut [Line<'_>]) -> Result<()> {
+        self.inspection.feed(chunk.bytes());
         let at_rest = at_rest(&chunk);
         let writes = join_all(lines.iter_mut().map(|line| line.write(at_rest.clone())));
         let ((), written) = tokio::join!(self.digests.feed(&chunk), writes);
@@ -220,6 +230,10 @@ impl<'a> Intake<'a> {
                 received_bytes: self.received_bytes,
             });
         }
+        let verdict = self.inspection.finish()?;
+        for warning in &verdict.warnings {
+            warn!(image.id = %self.plan.image, %warning, "Accepted an image with a warning");
+        }
         let mut digests = self.digests.finish().await.into_iter();
         let checksum = digests.next().expect("MD5 is always opened");
         Ok(Sums {
@@ -229,7 +243,7 @@ impl<'a> Intake<'a> {
                 os_hash_value: digests.next().unwrap_or_else(|| checksum.clone()),
                 checksum,
             },
-            virtual_size_bytes: None,
+            virtual_size_bytes: verdict.virtual_size_bytes,
         })
     }
 }

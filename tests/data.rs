@@ -1,0 +1,6 @@
+//! The data plane against a vector of bytes: whatever happens on the way, afterwards the store has
+//! exactly the image or nothing.
+
+mod egress;
+mod ingest;
+mod rig;
