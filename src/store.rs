@@ -5,6 +5,7 @@
 pub mod conformance;
 pub mod error;
 pub mod file;
+pub mod flaky;
 pub mod memory;
 pub mod registry;
 
