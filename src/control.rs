@@ -5,19 +5,29 @@
 
 pub mod caller;
 pub mod db;
+pub mod download;
 pub mod error;
 pub mod image;
+pub mod lease;
 pub mod member;
 pub mod policy;
 pub mod quota;
 pub mod settings;
+pub mod sweep;
 pub mod tag;
+pub mod upload;
 
-use crate::store::Registry;
+use std::sync::Arc;
+
+use crate::{
+    model::Location,
+    store::{Registry, Store},
+};
 
 pub use caller::Caller;
 pub use db::Db;
 pub use error::{Error, Result};
+pub use lease::Leases;
 pub use policy::{Policy, Rule};
 pub use settings::{Settings, StoreSettings};
 
@@ -32,16 +42,26 @@ pub struct Control {
     pub settings: Settings,
     /// Who may do what.
     pub policy: Policy,
+    /// What covers this process's uploads.
+    pub leases: Arc<Leases>,
 }
 
 impl Control {
     /// With the default policy.
-    pub fn new(db: Db, stores: Registry, settings: Settings) -> Self {
+    pub fn new(db: Db, stores: Registry, settings: Settings, leases: Arc<Leases>) -> Self {
         Self {
             db,
             stores,
             settings,
             policy: Policy,
+            leases,
         }
+    }
+
+    /// The store that holds a location: the one that its metadata names, else the one whose
+    /// address it is.
+    pub fn store_of(&self, location: &Location) -> Option<&Arc<dyn Store>> {
+        let named = location.store().and_then(|id| self.stores.get(&id));
+        named.or_else(|| self.stores.by_url(&location.url))
     }
 }

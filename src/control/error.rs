@@ -6,7 +6,7 @@
 use super::{db, policy::Rule};
 use crate::{
     data,
-    model::{ImageId, ProjectId, Status, WrongTransition},
+    model::{ImageId, ProjectId, RangeError, Status, StoreId, WrongTransition},
     store,
 };
 
@@ -180,6 +180,55 @@ pub enum Error {
     /// Another request changed the image first.
     #[error("An object with the same identifier is currently being operated on.")]
     Conflict,
+    /// The upload names a store that there is not.
+    #[error("Store for identifier {0} not found")]
+    UnknownStore(StoreId),
+    /// An upload to an image that has, or gets, data.
+    #[error(transparent)]
+    NotQueued(WrongTransition),
+    /// More bytes than `image_size_cap`.
+    #[error("The incoming image is too large: The provided image is too large.")]
+    ImageTooLarge,
+    /// No room for the upload.
+    #[error(
+        "Image storage media is full: There is not enough disk space on the image storage media."
+    )]
+    MediaFull,
+    /// The store's medium refuses the upload.
+    #[error(
+        "Insufficient permissions on image storage media: Permission to write image storage media \
+         denied."
+    )]
+    MediaDenied,
+    /// The store takes no uploads.
+    #[error("Error in store configuration. Adding images to store is disabled.")]
+    AddDisabled,
+    /// Data for an image without its formats; the text says which.
+    #[error("{0} must be set prior to saving data.")]
+    FormatsUnset(&'static str),
+    /// The image was deleted during its upload, or another upload was first.
+    #[error(
+        "Image {0} could not be found after upload. The image may have been deleted during the \
+         upload, cleaning up the chunks uploaded."
+    )]
+    GoneDuringUpload(ImageId),
+    /// Only administrators read the data of a deactivated image.
+    #[error("The requested image has been deactivated. Image data download is forbidden.")]
+    DataDeactivated,
+    /// `?prefer=` in single-store mode.
+    #[error(
+        "Store selection for download is not available when multiple backends are not enabled."
+    )]
+    PreferUnavailable,
+    /// `?prefer=` names a store that there is not.
+    #[error("Store '{0}' is not configured.")]
+    PreferUnknown(StoreId),
+    /// No such bytes in the image.
+    #[error(transparent)]
+    Range(#[from] RangeError),
+    /// A task of ours ended without an outcome.
+    #[error("the upload's task crashed")]
+    Crashed,
     /// A store failed.
     #[error(transparent)]
     Store(#[from] store::Error),

@@ -14,6 +14,7 @@ pub enum Rule {
     DeleteImage,
     DeleteImageLocation,
     DeleteMember,
+    DownloadFromStore,
     DownloadImage,
     GetImage,
     GetImageLocation,
@@ -40,6 +41,7 @@ impl Rule {
             Self::DeleteImage => "delete_image",
             Self::DeleteImageLocation => "delete_image_location",
             Self::DeleteMember => "delete_member",
+            Self::DownloadFromStore => "download_from_store",
             Self::DownloadImage => "download_image",
             Self::GetImage => "get_image",
             Self::GetImageLocation => "get_image_location",
@@ -60,7 +62,8 @@ impl Rule {
     fn changes(self) -> bool {
         !matches!(
             self,
-            Self::DownloadImage
+            Self::DownloadFromStore
+                | Self::DownloadImage
                 | Self::GetImage
                 | Self::GetImageLocation
                 | Self::GetImages

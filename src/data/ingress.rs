@@ -330,7 +330,7 @@ async fn publish(
 ) -> Result<Vec<Receipt>> {
     let commits = join_all(lines.iter_mut().map(Line::commit)).await;
     let mut receipts = Vec::new();
-    for (line, committed) in lines.iter().zip(commits) {
+    for (line, committed) in lines.iter_mut().zip(commits) {
         let Some(published) = committed? else {
             continue;
         };

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Db,
+    conn::Row,
     dialect::Dialect,
     error::{Error, Result},
     pool::transact,
@@ -261,31 +262,63 @@ impl Db {
         Ok(writes)
     }
 
-    /// Claims a dead write, so that its owner can publish nothing. True: it is the caller's to
-    /// clean up, and no other live node's.
+    /// Claims a write that is dead or the caller's own, so that nothing of it can be published.
+    /// True: it is the caller's to clean up, and no other live node's; also when it was before.
     ///
     /// # Errors
     /// Only those of the database.
     pub async fn write_fence(&self, attempt: Attempt, by: NodeId) -> Result<bool> {
+        let dialect = self.pool.dialect();
         let mut sql = Sql::new(format!(
-            "UPDATE fresnel_writes SET fenced_by = ? WHERE attempt = ? AND {}",
-            dead(self.pool.dialect())
+            "UPDATE fresnel_writes SET fenced_by = ? WHERE attempt = ? AND (node_id = ? OR {}) \
+             AND (fenced_by = ? OR {})",
+            expired(dialect, "node_id"),
+            expired(dialect, "fenced_by")
         ));
-        sql.bind(by.to_string()).bind(attempt.to_string());
+        let by = by.to_string();
+        sql.bind(by.as_str()).bind(attempt.to_string());
+        sql.bind(by.as_str()).bind(by.as_str());
         Ok(self.pool.execute(&sql).await? == 1)
+    }
+
+    /// The node's own writes whose image is not in `saving` any more: it was deleted meanwhile.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn writes_unwanted(&self, node: NodeId) -> Result<Vec<Attempt>> {
+        let mut sql = Sql::new(
+            "SELECT attempt FROM fresnel_writes WHERE node_id = ? AND NOT EXISTS (SELECT 1 FROM \
+             images i WHERE i.id = fresnel_writes.image_id AND i.status = ?)",
+        );
+        sql.bind(node.to_string()).bind(Status::Saving.as_str());
+        let rows = self.pool.fetch(&sql).await?;
+        let attempt = |row: &Row| {
+            let text = cell(row.text(0), "fresnel_writes", "attempt")?;
+            text.parse().map_err(|_| Error::Corrupt {
+                table: "fresnel_writes",
+                column: "attempt",
+            })
+        };
+        rows.iter().map(attempt).collect()
     }
 }
 
 /// Neither the writer's lease holds nor that of whoever fenced the write.
 fn dead(dialect: Dialect) -> String {
+    format!(
+        "{} AND {}",
+        expired(dialect, "node_id"),
+        expired(dialect, "fenced_by")
+    )
+}
+
+/// No node of that id has a lease.
+fn expired(dialect: Dialect, column: &str) -> String {
     let now = dialect.clock_us();
-    let expired = |column| {
-        format!(
-            "NOT EXISTS (SELECT 1 FROM fresnel_nodes n WHERE n.id = fresnel_writes.{column} \
-             AND n.lease_until_us > {now})"
-        )
-    };
-    format!("{} AND {}", expired("node_id"), expired("fenced_by"))
+    format!(
+        "NOT EXISTS (SELECT 1 FROM fresnel_nodes n WHERE n.id = fresnel_writes.{column} \
+         AND n.lease_until_us > {now})"
+    )
 }
 
 fn micros(duration: Duration) -> i64 {

@@ -1,0 +1,117 @@
+//! A download: which image, which bytes, and where they may be had.
+
+use super::{Caller, Control, Error, Result, Rule, db, policy};
+use crate::{
+    data::ReadPlan,
+    model::{Image, ImageId, LocationStatus, RangeRequest, Status, StoreId},
+};
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub struct DownloadRequest {
+    /// The image.
+    pub image: ImageId,
+    /// Its bytes.
+    pub range: RangeRequest,
+    /// `?prefer=`: the stores to try first.
+    pub prefer: Vec<String>,
+}
+
+/// A download that may start.
+#[derive(Clone, Debug)]
+pub struct Download {
+    /// What the data plane is to do.
+    pub plan: ReadPlan,
+    /// The whole image's bytes.
+    pub size_bytes: u64,
+    /// The whole image's MD5.
+    pub checksum: Option<String>,
+}
+
+impl Control {
+    /// Decides on a download; `None` when the image has no data yet.
+    ///
+    /// # Errors
+    /// [`Error::ImageNotFound`], [`Error::DataDeactivated`], [`Error::Denied`],
+    /// [`Error::PreferUnavailable`], [`Error::PreferUnknown`], [`Error::Range`], and the store's
+    /// and the database's.
+    pub async fn download_plan(
+        &self,
+        caller: &Caller,
+        request: DownloadRequest,
+    ) -> Result<Option<Download>> {
+        let id = request.image;
+        let image = match self.db.image(&id, &caller.viewer()).await {
+            Ok(found) => found.image,
+            Err(db::Error::NotFound) => return Err(Error::ImageNotFound(id)),
+            Err(error) => return Err(error.into()),
+        };
+        if image.status == Status::Deactivated && !caller.is_admin {
+            return Err(Error::DataDeactivated);
+        }
+        let target = policy::Target::Image(&image);
+        self.policy.allow(Rule::DownloadImage, caller, target)?;
+        if !request.prefer.is_empty() {
+            self.policy.allow(Rule::DownloadFromStore, caller, target)?;
+        }
+        let preferred = self.preferred(&request.prefer)?;
+        let locations = self.locations(&image, &preferred);
+        let Some((store, url)) = locations.first() else {
+            return Ok(None);
+        };
+        let size_bytes = match image.size_bytes {
+            Some(bytes) => bytes,
+            None => {
+                self.stores
+                    .get(store)
+                    .expect("only known stores are chosen")
+                    .size(url)
+                    .await?
+            }
+        };
+        Ok(Some(Download {
+            plan: ReadPlan {
+                image: id,
+                range: request.range.resolve(size_bytes)?,
+                locations,
+            },
+            size_bytes,
+            checksum: image.checksum,
+        }))
+    }
+
+    fn preferred(&self, names: &[String]) -> Result<Vec<StoreId>> {
+        if !names.is_empty() && !self.settings.multistore {
+            return Err(Error::PreferUnavailable);
+        }
+        let known = |name: &String| {
+            let id = StoreId::new(name);
+            match self.stores.get(&id) {
+                Some(_) => Ok(id),
+                None => Err(Error::PreferUnknown(id)),
+            }
+        };
+        names.iter().map(known).collect()
+    }
+
+    /// The readable locations: preferred stores first, then by the stores' weight, then in the
+    /// order in which they were added.
+    fn locations(&self, image: &Image, preferred: &[StoreId]) -> Vec<(StoreId, String)> {
+        let readable = image
+            .locations
+            .iter()
+            .filter(|location| location.status == LocationStatus::Active);
+        let mut found: Vec<(StoreId, String)> = readable
+            .filter_map(|location| {
+                Some((self.store_of(location)?.id().clone(), location.url.clone()))
+            })
+            .collect();
+        if self.settings.multistore {
+            found.sort_by_key(|(store, _)| {
+                let weight = self.settings.weight(store);
+                (!preferred.contains(store), std::cmp::Reverse(weight))
+            });
+        }
+        found
+    }
+}

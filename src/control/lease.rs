@@ -1,0 +1,330 @@
+//! Leases: this process's word to the others that its transfers are alive.
+//!
+//! One heartbeat renews the lease of all transfers of this process, whatever they do, and asks in
+//! one query which of them nobody wants any more. When the lease could not be renewed in time,
+//! another node may have taken the images over: every transfer is told to stop, and the process
+//! goes on under a new node id, so that all rows of the old one are dead for everybody.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use metrics::gauge;
+use parking_lot::Mutex;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout, timeout_at},
+};
+use tracing::{debug, error, info, warn};
+
+use super::db::{self, Db, DeadWrite, NodeId};
+use crate::{
+    data::StopReason,
+    model::{Attempt, ImageId},
+};
+
+/// A transfer older than this is in the log at every [`AGED`].
+const AGED: Duration = Duration::from_secs(60);
+/// What a stopped transfer gets for its clean-up before the process ends without it.
+const CLEAN_UP_WAIT: Duration = Duration::from_secs(5);
+
+/// The leases of this process.
+#[derive(Debug)]
+pub struct Leases {
+    db: Db,
+    lease: Duration,
+    held: Mutex<Held>,
+    /// How many transfers there are.
+    count: watch::Sender<usize>,
+}
+
+#[derive(Debug)]
+struct Held {
+    node: NodeId,
+    transfers: HashMap<Attempt, Arc<Transfer>>,
+    /// Attempts of this process whose end could not be recorded; the sweep ends them.
+    leftovers: Vec<DeadWrite>,
+}
+
+/// A transfer that a lease covers.
+#[derive(Debug)]
+pub struct Transfer {
+    writes: Vec<DeadWrite>,
+    node: NodeId,
+    started: Instant,
+    received_bytes: AtomicU64,
+    stop: watch::Sender<Option<StopReason>>,
+}
+
+/// Keeps a transfer under the lease. Dropped without [`Covered::settle`], its attempts are left to
+/// the sweep.
+#[derive(Debug)]
+pub struct Covered {
+    leases: Arc<Leases>,
+    transfer: Arc<Transfer>,
+    settled: bool,
+}
+
+impl Leases {
+    /// Enters this process under a fresh node id.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn join(db: Db, lease: Duration) -> db::Result<Arc<Self>> {
+        let node = NodeId::random();
+        db.node_join(node, lease).await?;
+        Ok(Arc::new(Self {
+            db,
+            lease,
+            held: Mutex::new(Held {
+                node,
+                transfers: HashMap::new(),
+                leftovers: Vec::new(),
+            }),
+            count: watch::Sender::new(0),
+        }))
+    }
+
+    /// The node id of now.
+    pub fn node(&self) -> NodeId {
+        self.held.lock().node
+    }
+
+    /// Puts a transfer under the lease, before its rows are written: what happens to the lease
+    /// from now on, it hears of. `writes` are its attempts at one image, for the node's rows.
+    pub fn cover(self: &Arc<Self>, writes: impl FnOnce(NodeId) -> Vec<DeadWrite>) -> Covered {
+        let mut held = self.held.lock();
+        let writes = writes(held.node);
+        let transfer = Arc::new(Transfer {
+            node: held.node,
+            started: Instant::now(),
+            received_bytes: AtomicU64::new(0),
+            stop: watch::Sender::new(None),
+            writes,
+        });
+        for write in &transfer.writes {
+            held.transfers.insert(write.attempt, transfer.clone());
+        }
+        self.count.send_modify(|count| *count += 1);
+        gauge!("fresnel_transfers", "direction" => "upload").increment(1);
+        Covered {
+            leases: self.clone(),
+            transfer,
+            settled: false,
+        }
+    }
+
+    /// Tells an upload of this process at once that its image is gone. Other processes hear of it
+    /// with their next heartbeat.
+    pub fn image_deleted(&self, image: &ImageId) {
+        for transfer in self.held.lock().transfers.values() {
+            if transfer.writes.iter().any(|write| write.image == *image) {
+                transfer.stop(StopReason::Deleted);
+            }
+        }
+    }
+
+    /// Renews the lease three times in its length, for ever.
+    pub async fn keep(&self) {
+        let mut renewed_at = Instant::now();
+        loop {
+            sleep(self.lease / 3).await;
+            let node = self.node();
+            let asked_at = Instant::now();
+            let in_time = timeout_at(
+                (renewed_at + self.lease).into(),
+                self.db.node_beat(node, self.lease),
+            );
+            match in_time.await {
+                Ok(Ok(true)) => {
+                    renewed_at = asked_at;
+                    self.stop_unwanted(node).await;
+                }
+                Ok(Ok(false)) => renewed_at = self.rejoin().await,
+                Ok(Err(error))
+                    if asked_at.elapsed() < self.lease && renewed_at.elapsed() < self.lease =>
+                {
+                    warn!(%error, "Could not renew the lease; trying again");
+                }
+                Ok(Err(_)) | Err(_) => renewed_at = self.rejoin().await,
+            }
+            self.show();
+        }
+    }
+
+    /// Waits for the transfers to end, until `deadline`; then stops them, so that their images are
+    /// `queued` again, and leaves.
+    pub async fn drain(&self, deadline: Duration) {
+        let mut count = self.count.subscribe();
+        let none_left = |count: &usize| *count == 0;
+        if timeout(deadline, count.wait_for(none_left)).await.is_err() {
+            for transfer in self.held.lock().transfers.values() {
+                transfer.stop(StopReason::Draining);
+            }
+            if timeout(CLEAN_UP_WAIT, count.wait_for(none_left))
+                .await
+                .is_err()
+            {
+                warn!("Transfers left to the sweep of another node");
+            }
+        }
+        if let Err(error) = self.db.node_leave(self.node()).await {
+            warn!(%error, "Could not give up the lease; it will expire");
+        }
+    }
+
+    /// Hands over what could not be ended, once.
+    pub(super) fn take_leftovers(&self) -> Vec<DeadWrite> {
+        std::mem::take(&mut self.held.lock().leftovers)
+    }
+
+    /// Keeps for the sweep what could not be ended.
+    pub(super) fn leave_over(&self, writes: impl IntoIterator<Item = DeadWrite>) {
+        self.held.lock().leftovers.extend(writes);
+    }
+
+    /// Stops everything and starts again as another node. Returns when the new lease began.
+    async fn rejoin(&self) -> Instant {
+        let node = NodeId::random();
+        {
+            let mut held = self.held.lock();
+            held.node = node;
+            for transfer in held.transfers.values() {
+                transfer.stop(StopReason::LeaseLost);
+            }
+            error!(
+                transfers = held.transfers.len(),
+                "The lease was lost; all transfers of this node stop"
+            );
+        }
+        loop {
+            let asked_at = Instant::now();
+            match self.db.node_join(node, self.lease).await {
+                Ok(()) => return asked_at,
+                Err(error) => warn!(%error, "Could not join again; trying again"),
+            }
+            sleep(self.lease / 3).await;
+        }
+    }
+
+    async fn stop_unwanted(&self, node: NodeId) {
+        if self.held.lock().transfers.is_empty() {
+            return;
+        }
+        match self.db.writes_unwanted(node).await {
+            Ok(unwanted) => {
+                let held = self.held.lock();
+                for transfer in unwanted.iter().filter_map(|a| held.transfers.get(a)) {
+                    transfer.stop(StopReason::Deleted);
+                }
+            }
+            Err(error) => warn!(%error, "Could not ask which uploads are still wanted"),
+        }
+    }
+
+    /// Age, bytes and rate of what runs.
+    fn show(&self) {
+        let held = self.held.lock();
+        let oldest = held.transfers.values().map(|t| t.started.elapsed()).max();
+        gauge!("fresnel_transfer_oldest_seconds").set(oldest.unwrap_or_default().as_secs_f64());
+        for transfer in held.transfers.values() {
+            let age = transfer.started.elapsed();
+            let image = transfer.writes.first().map(|w| w.image.as_str());
+            let received_bytes = transfer.received_bytes();
+            let bytes_per_second = received_bytes as f64 / age.as_secs_f64();
+            let age_seconds = age.as_secs();
+            if age >= AGED {
+                info!(
+                    image.id = image,
+                    received_bytes, age_seconds, bytes_per_second, "Upload goes on"
+                );
+            } else {
+                debug!(
+                    image.id = image,
+                    received_bytes, age_seconds, bytes_per_second, "Upload goes on"
+                );
+            }
+        }
+    }
+}
+
+impl Transfer {
+    /// The node under which it was entered.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// When it was entered.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Its attempts.
+    pub fn writes(&self) -> &[DeadWrite] {
+        &self.writes
+    }
+
+    /// What has arrived.
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Notes what has arrived; returns how much of it is new.
+    pub fn set_received_bytes(&self, bytes: u64) -> u64 {
+        bytes.saturating_sub(self.received_bytes.swap(bytes, Ordering::Relaxed))
+    }
+
+    /// Tells it to stop. The first reason stays.
+    pub fn stop(&self, reason: StopReason) {
+        self.stop.send_if_modified(|stopped| {
+            let first = stopped.is_none();
+            stopped.get_or_insert(reason);
+            first
+        });
+    }
+
+    /// Why it must stop, if it must.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        *self.stop.borrow()
+    }
+
+    /// Ready when it must stop.
+    pub async fn stopped(&self) -> StopReason {
+        let mut stop = self.stop.subscribe();
+        let told = stop.wait_for(Option::is_some).await;
+        told.expect("the transfer holds the sender")
+            .expect("waited for a reason")
+    }
+}
+
+impl Covered {
+    /// The transfer.
+    pub fn transfer(&self) -> &Arc<Transfer> {
+        &self.transfer
+    }
+
+    /// The transfer's end is recorded: nothing is left to do for the sweep.
+    pub fn settle(mut self) {
+        self.settled = true;
+    }
+}
+
+impl Drop for Covered {
+    fn drop(&mut self) {
+        let mut held = self.leases.held.lock();
+        for write in &self.transfer.writes {
+            held.transfers.remove(&write.attempt);
+        }
+        if !self.settled {
+            held.leftovers.extend(self.transfer.writes.iter().cloned());
+        }
+        drop(held);
+        self.leases.count.send_modify(|count| *count -= 1);
+        gauge!("fresnel_transfers", "direction" => "upload").decrement(1);
+    }
+}

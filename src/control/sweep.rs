@@ -1,0 +1,90 @@
+//! The sweep: ends attempts that nobody will end.
+//!
+//! Only attempts of the journal whose lease is dead, and those of this process whose end could not
+//! be recorded. Each is fenced first, so that a writer who wakes has nothing to publish; then its
+//! bytes go; then its image is `queued` again. What fails is tried again at the next sweep.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::{
+    Control, Result,
+    db::{DeadWrite, NodeId},
+};
+use crate::store::{self, Intent};
+
+/// How often it looks.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(3);
+/// The attempts of one look.
+const ROWS_MAX: u32 = 100;
+
+/// Sweeps for ever, now and then every `every`.
+pub async fn run(control: &Control, every: Duration) {
+    loop {
+        once(control).await;
+        sleep(every).await;
+    }
+}
+
+/// One look. Errors are logged: the next look tries again.
+pub async fn once(control: &Control) {
+    let node = control.leases.node();
+    for write in control.leases.take_leftovers() {
+        if let Err(error) = end(control, node, &write).await {
+            warn!(image.id = %write.image, attempt = %write.attempt, %error, "Could not end an upload of this node yet");
+            control.leases.leave_over([write]);
+        }
+    }
+    let dead = match control.db.writes_dead(ROWS_MAX).await {
+        Ok(dead) => dead,
+        Err(error) => {
+            warn!(%error, "Could not look for dead uploads");
+            return;
+        }
+    };
+    for write in dead {
+        match end(control, node, &write).await {
+            Ok(true) => {
+                info!(image.id = %write.image, attempt = %write.attempt, "Ended a dead upload")
+            }
+            Ok(false) => {}
+            Err(error) => {
+                warn!(image.id = %write.image, attempt = %write.attempt, %error, "Could not end a dead upload yet");
+            }
+        }
+    }
+}
+
+/// Fences an attempt, removes its bytes and returns its image to `queued`; that order. False when
+/// the attempt is not ours to end: recorded as finished, or another node ends it.
+///
+/// # Errors
+/// The database's and the store's; the attempt then stays in the journal.
+pub(super) async fn end(control: &Control, node: NodeId, write: &DeadWrite) -> Result<bool> {
+    if !control.db.write_fence(write.attempt, node).await? {
+        return Ok(false);
+    }
+    discard(control, write).await?;
+    control
+        .db
+        .write_abandon(&[write.attempt], &write.image)
+        .await?;
+    Ok(true)
+}
+
+/// Removes an attempt's bytes, published or not.
+pub(super) async fn discard(control: &Control, write: &DeadWrite) -> store::Result<()> {
+    let store = control.stores.get(&write.store);
+    let store = store.ok_or_else(|| store::Error::Unavailable(write.store.clone()))?;
+    store.discard(&intent(write)).await
+}
+
+fn intent(write: &DeadWrite) -> Intent {
+    Intent {
+        image: write.image.clone(),
+        attempt: write.attempt,
+        object: write.object.clone(),
+    }
+}

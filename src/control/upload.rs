@@ -1,0 +1,373 @@
+//! An upload: `queued` to `saving` before the first byte, `saving` to `active` after the last, and
+//! back to `queued` when it fails at any step by any cause.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use metrics::{counter, histogram};
+use serde_json::{Map, Value};
+use tokio::{select, task::JoinHandle};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{Instrument, Span, debug, info, warn};
+
+use super::{
+    Caller, Control, Error, Result, Rule,
+    db::{self, DeadWrite, NewWrite},
+    lease::{Covered, Transfer},
+    policy, sweep,
+};
+use crate::{
+    data::{
+        self, DeclaredSize, Expect, Plane, Receipt, Source, Steward, StopReason, Target, WritePlan,
+        ingress,
+    },
+    model::{Attempt, Image, ImageId, Location, LocationStatus, Status, StoreId},
+    store::{self, Intent},
+};
+
+/// What a client said of an upload.
+#[derive(Clone, Debug)]
+pub struct UploadRequest {
+    /// The image.
+    pub image: ImageId,
+    /// Its bytes.
+    pub size: DeclaredSize,
+    /// The store that it asked for; ignored in single-store mode.
+    pub store: Option<String>,
+}
+
+/// An upload on a task of its own, because a handler's future dies with the connection and could
+/// not clean up. Dropping this tells the upload that its client is gone.
+#[derive(Debug)]
+pub struct Running {
+    task: JoinHandle<Result<()>>,
+    _gone: DropGuard,
+}
+
+/// An image in `saving`, and the right to move it on.
+#[derive(Debug)]
+pub struct Upload {
+    control: Arc<Control>,
+    saving: Image,
+    plan: WritePlan,
+    covered: Covered,
+}
+
+/// Control's end of the line to a running upload.
+#[derive(Debug)]
+pub struct UploadSteward {
+    transfer: Arc<Transfer>,
+    gone: CancellationToken,
+}
+
+impl Running {
+    /// Starts an upload: decides, moves the bytes, records.
+    pub fn start(
+        control: Arc<Control>,
+        plane: Arc<Plane>,
+        caller: Caller,
+        request: UploadRequest,
+        source: Box<dyn Source>,
+    ) -> Self {
+        let gone = CancellationToken::new();
+        let upload = whole(control, plane, caller, request, source, gone.clone());
+        Self {
+            task: tokio::spawn(upload.instrument(Span::current())),
+            _gone: gone.drop_guard(),
+        }
+    }
+
+    /// How it ended.
+    ///
+    /// # Errors
+    /// The upload's; [`Error::Crashed`] when its task panicked.
+    pub async fn outcome(mut self) -> Result<()> {
+        (&mut self.task).await.unwrap_or(Err(Error::Crashed))
+    }
+}
+
+async fn whole(
+    control: Arc<Control>,
+    plane: Arc<Plane>,
+    caller: Caller,
+    request: UploadRequest,
+    mut source: Box<dyn Source>,
+    gone: CancellationToken,
+) -> Result<()> {
+    let upload = control.upload_begin(&caller, request).await?;
+    let transfer = upload.covered.transfer().clone();
+    let steward = UploadSteward {
+        transfer: transfer.clone(),
+        gone,
+    };
+    let outcome = match ingress::ingest(&plane, &upload.plan, source.as_mut(), &steward).await {
+        Ok(receipts) => upload.finish(&receipts).await,
+        Err(error) => Err(upload.fail(error).await),
+    };
+    record(&caller, &transfer, &outcome);
+    outcome
+}
+
+impl Control {
+    /// Decides on an upload and moves its image to `saving`, in Glance's order of checks.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::UnknownStore`], [`Error::ImageNotFound`], [`Error::Denied`],
+    /// [`Error::NotQueued`], [`Error::FormatsUnset`], [`Error::GoneDuringUpload`] when another upload
+    /// was first, and the store's and the database's.
+    pub async fn upload_begin(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: UploadRequest,
+    ) -> Result<Upload> {
+        if caller.read_only {
+            return Err(Error::ReadOnly);
+        }
+        let store = self.store_for(request.store.as_deref())?;
+        let id = request.image;
+        let queued = match self.db.image(&id, &caller.viewer()).await {
+            Ok(found) => found.image,
+            Err(db::Error::NotFound) => return Err(Error::ImageNotFound(id)),
+            Err(error) => return Err(error.into()),
+        };
+        let target = policy::Target::Image(&queued);
+        self.policy.allow(Rule::UploadImage, caller, target)?;
+        let mut saving = queued.clone();
+        let moved = queued.status.transition(Status::Saving);
+        saving.status = moved.map_err(Error::NotQueued)?;
+        let expect = self.expect(&queued)?;
+        let intent = self.intend(&store, &id, request.size).await?;
+        let covered = self.leases.cover(|node| {
+            vec![DeadWrite {
+                attempt: intent.attempt,
+                image: id.clone(),
+                node,
+                store: store.clone(),
+                object: intent.object.clone(),
+            }]
+        });
+        let plan = WritePlan {
+            image: id.clone(),
+            size: request.size,
+            limit_bytes: self.settings.image_size_cap_bytes,
+            targets: vec![Target {
+                store: store.clone(),
+                intent: intent.clone(),
+                required: true,
+            }],
+            os_hash_algo: self.settings.hashing_algorithm,
+            expect,
+        };
+        let write = NewWrite {
+            attempt: intent.attempt,
+            node: covered.transfer().node(),
+            store,
+            object: intent.object,
+        };
+        match self.db.write_begin(&queued, &saving, &[write]).await {
+            Ok(()) => {}
+            Err(db::Error::Conflict | db::Error::NotFound) => {
+                covered.settle();
+                return Err(Error::GoneDuringUpload(id));
+            }
+            // Perhaps it was written: the sweep looks.
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Upload {
+            control: self.clone(),
+            saving,
+            plan,
+            covered,
+        })
+    }
+
+    /// The store that an upload goes to.
+    fn store_for(&self, asked: Option<&str>) -> Result<StoreId> {
+        match asked {
+            Some(name) if self.settings.multistore => {
+                let id = StoreId::new(name);
+                match self.stores.get(&id) {
+                    Some(_) => Ok(id),
+                    None => Err(Error::UnknownStore(id)),
+                }
+            }
+            _ => Ok(self.stores.default_id().clone()),
+        }
+    }
+
+    async fn intend(&self, store: &StoreId, image: &ImageId, size: DeclaredSize) -> Result<Intent> {
+        let store = self.stores.get(store).expect("the store was looked up");
+        let attempt = Attempt::random();
+        let intent = store.intend(image, attempt, size.hint()).await;
+        intent.map_err(|error| told(image.clone(), error.into()))
+    }
+
+    /// What the content must be. An image without formats takes no data.
+    fn expect(&self, image: &Image) -> Result<Expect> {
+        match (&image.disk_format, &image.container_format) {
+            (Some(disk_format), Some(container_format)) => Ok(Expect {
+                disk_format: disk_format.clone(),
+                container_format: container_format.clone(),
+                require_match: self.settings.require_image_format_match,
+                gpt_safety_checks_nonfatal: self.settings.gpt_safety_checks_nonfatal.clone(),
+            }),
+            (Some(_), None) => Err(Error::FormatsUnset("Property container_format")),
+            (None, Some(_)) => Err(Error::FormatsUnset("Property disk_format")),
+            (None, None) => Err(Error::FormatsUnset(
+                "Properties disk_format, container_format",
+            )),
+        }
+    }
+}
+
+impl Upload {
+    /// What the data plane is to do.
+    pub fn plan(&self) -> &WritePlan {
+        &self.plan
+    }
+
+    /// Moves the image to `active`. The last word is the database's: an image that was deleted
+    /// meanwhile, or a lease that was lost, leaves nothing in the stores.
+    ///
+    /// # Errors
+    /// [`Error::GoneDuringUpload`], [`Error::Data`] with a lost lease, and the database's. After
+    /// the last it is not known whether the move was recorded: nothing is removed, and the sweep
+    /// ends what was not.
+    pub async fn finish(self, receipts: &[Receipt]) -> Result<()> {
+        let active = self.active(receipts);
+        let writes = self.covered.transfer().writes();
+        let attempts: Vec<Attempt> = writes.iter().map(|write| write.attempt).collect();
+        let node = self.covered.transfer().node();
+        let db = &self.control.db;
+        match db
+            .write_finish(&attempts, node, &self.saving, &active)
+            .await
+        {
+            Ok(()) => {
+                self.covered.settle();
+                Ok(())
+            }
+            Err(db::Error::Conflict | db::Error::NotFound) => {
+                let id = self.saving.id.clone();
+                self.undo().await;
+                Err(Error::GoneDuringUpload(id))
+            }
+            Err(db::Error::Lost) => {
+                // The row went to another node, which may have looked for our object before we
+                // published it.
+                for write in self.covered.transfer().writes() {
+                    if let Err(error) = sweep::discard(&self.control, write).await {
+                        warn!(attempt = %write.attempt, %error, "Could not remove a lost upload's bytes");
+                    }
+                }
+                self.covered.settle();
+                Err(data::Error::Stopped(StopReason::LeaseLost).into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes what there is and moves the image back to `queued`. Returns what the client is told.
+    pub async fn fail(self, error: data::Error) -> Error {
+        let id = self.saving.id.clone();
+        self.undo().await;
+        told(id, error)
+    }
+
+    async fn undo(self) {
+        let transfer = self.covered.transfer();
+        for write in transfer.writes() {
+            if let Err(error) = sweep::end(&self.control, transfer.node(), write).await {
+                warn!(image.id = %write.image, %error, "Could not end a failed upload; the sweep will");
+                self.control.leases.leave_over([write.clone()]);
+            }
+        }
+        self.covered.settle();
+    }
+
+    fn active(&self, receipts: &[Receipt]) -> Image {
+        let first = receipts.first().expect("an upload ends with a receipt");
+        let mut image = self.saving.clone();
+        image.status = Status::Active;
+        image.size_bytes = Some(first.size_bytes);
+        image.virtual_size_bytes = first.virtual_size_bytes;
+        image.checksum = Some(first.digests.checksum.clone());
+        image.os_hash_algo = Some(first.digests.os_hash_algo.to_string());
+        image.os_hash_value = Some(first.digests.os_hash_value.clone());
+        image.locations.extend(receipts.iter().map(|receipt| {
+            let mut metadata = Map::new();
+            if self.control.settings.multistore {
+                metadata.insert("store".to_owned(), Value::from(receipt.store.as_str()));
+            }
+            Location {
+                id: None,
+                url: receipt.url.clone(),
+                metadata,
+                status: LocationStatus::Active,
+            }
+        }));
+        image
+    }
+}
+
+#[async_trait]
+impl Steward for UploadSteward {
+    async fn advance(&self, received_bytes: u64) -> Result<(), StopReason> {
+        let new_bytes = self.transfer.set_received_bytes(received_bytes);
+        counter!("fresnel_ingress_bytes_total").increment(new_bytes);
+        match self.transfer.stop_reason() {
+            Some(reason) => Err(reason),
+            None => Ok(()),
+        }
+    }
+
+    async fn stored(&self, receipt: &Receipt) {
+        debug!(store = %receipt.store, url = receipt.url, "Stored");
+    }
+
+    async fn stopped(&self) -> StopReason {
+        select! {
+            reason = self.transfer.stopped() => reason,
+            () = self.gone.cancelled() => StopReason::ClientGone,
+        }
+    }
+}
+
+/// A failed transfer, in Glance's words for uploads (reference A.5.1).
+fn told(image: ImageId, error: data::Error) -> Error {
+    match error {
+        data::Error::Stopped(StopReason::Deleted) => Error::GoneDuringUpload(image),
+        data::Error::TooLarge { .. } => Error::ImageTooLarge,
+        data::Error::Store(store::Error::Full(_)) => Error::MediaFull,
+        data::Error::Store(store::Error::Denied(_)) => Error::MediaDenied,
+        data::Error::Store(store::Error::ReadOnly(_)) => Error::AddDisabled,
+        other => other.into(),
+    }
+}
+
+/// The one line and the numbers that an upload leaves.
+fn record(caller: &Caller, transfer: &Transfer, outcome: &Result<()>) {
+    let request_id = caller.request_id.as_str();
+    let image = transfer.writes().first().map(|w| w.image.as_str());
+    let received_bytes = transfer.received_bytes();
+    let seconds = transfer.started().elapsed().as_secs_f64();
+    let bytes_per_second = received_bytes as f64 / seconds;
+    let label = match outcome {
+        Ok(()) => {
+            info!(
+                request_id,
+                image.id = image,
+                received_bytes,
+                seconds,
+                bytes_per_second,
+                "Uploaded"
+            );
+            "active"
+        }
+        Err(error) => {
+            warn!(request_id, image.id = image, received_bytes, seconds, %error, "Upload failed");
+            "failed"
+        }
+    };
+    histogram!("fresnel_upload_seconds", "outcome" => label).record(seconds);
+}
