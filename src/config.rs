@@ -74,6 +74,10 @@ pub struct Config {
     pub metrics_bind: Option<SocketAddr>,
     /// Where and how the service listens.
     pub http: crate::http::Config,
+    /// Where the records are.
+    pub db: crate::control::db::Config,
+    /// Directory of everything that has no place of its own.
+    pub data_dir: PathBuf,
     /// The stores.
     pub stores: Stores,
     /// How file stores write.
@@ -157,13 +161,15 @@ fn from_files(
         problems.sort_by(|a, b| a.place.cmp(&b.place));
         return Err(Errors(problems));
     }
-    let _ = (api, database);
+    let _ = api;
     Ok(Config {
         warnings,
         effective: findings.effective,
         logs: logs.settings(),
         metrics_bind,
         http,
+        db: database.settings(),
+        data_dir: fresnel.data_dir.into(),
         file_io: fresnel.file_io,
         control: control_settings(images, formats, &stores),
         data: crate::data::Settings {

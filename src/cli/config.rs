@@ -47,7 +47,7 @@ fn render(effective: &[Effective]) -> String {
 
 fn lines(effective: &Effective) -> String {
     let name = effective.option.name;
-    let values = effective.shown();
+    let values = &effective.shown;
     match &effective.place {
         None if values.is_empty() => format!("# {name} is not set\n"),
         None => format!("# {name} = {}\n", values.join(", ")),

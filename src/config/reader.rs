@@ -19,19 +19,11 @@ pub struct Effective {
     pub section: String,
     /// The option.
     pub option: &'static Opt,
-    /// The values after substitution: none where it is not set, several only where it may be given
-    /// more than once.
-    pub texts: Vec<String>,
+    /// The values after substitution, written as in a file and without secrets: none where it is
+    /// not set, several only where it may be given more than once.
+    pub shown: Vec<String>,
     /// Where it is set; none for a default.
     pub place: Option<Place>,
-}
-
-impl Effective {
-    /// The values as they may be seen, written as in a file.
-    pub fn shown(&self) -> Vec<String> {
-        let show = |text: &String| dialect::quote(&(self.option.show)(text)).replace('$', "$$");
-        self.texts.iter().map(show).collect()
-    }
 }
 
 /// Reads values and collects what is wrong with them, so that all is reported at once.
@@ -167,7 +159,7 @@ impl<'a> Reader<'a> {
             texts.push(text.map_err(fault)?);
         }
         let parsed = T::parse_all(&texts).and_then(|value| in_bounds(option, value));
-        self.record(option, asked, texts, Some(last.place.clone()));
+        self.record(option, asked, &texts, Some(last.place.clone()));
         parsed.map(Some).map_err(|reason| Problem {
             place: Some(last.place.clone()),
             message: format!("[{asked}] {}: {reason}", option.name),
@@ -183,7 +175,7 @@ impl<'a> Reader<'a> {
             Some(text) => T::parse(text).expect("a default is of its option's type"),
             None => T::unset().expect("an option without a default may be unset"),
         };
-        self.record(option, asked, text.into_iter().collect(), None);
+        self.record(option, asked, text.as_slice(), None);
         value
     }
 
@@ -199,17 +191,18 @@ impl<'a> Reader<'a> {
         &mut self,
         option: &'static Opt,
         asked: &str,
-        texts: Vec<String>,
+        texts: &[String],
         place: Option<Place>,
     ) {
         let known = |effective: &Effective| {
             effective.section == asked && effective.option.name == option.name
         };
         if !self.effective.iter().any(known) {
+            let show = |text: &String| dialect::quote(&(option.show)(text)).replace('$', "$$");
             self.effective.push(Effective {
                 section: asked.to_owned(),
                 option,
-                texts,
+                shown: texts.iter().map(show).collect(),
                 place,
             });
         }

@@ -20,7 +20,7 @@ fn error(text: &str) -> String {
 
 fn shown(config: &Config, section: &str, name: &str) -> Vec<String> {
     let same = |e: &&Effective| e.section == section && e.option.name == name;
-    config.effective.iter().find(same).unwrap().shown()
+    config.effective.iter().find(same).unwrap().shown.clone()
 }
 
 mod defaults {
@@ -59,6 +59,19 @@ mod defaults {
         files.add("a.conf", "[fresnel]\ndata_dir = /other", &mut Vec::new());
         let config = from_files(&files, Some("/data".into()), Vec::new()).unwrap();
         assert_eq!(config.stores.staging_dir, PathBuf::from("/other/staging"));
+    }
+
+    #[test]
+    fn the_password_of_the_database_is_not_shown() {
+        let config = load_text("[database]\nconnection = mysql+pymysql://glance:hunter2@db/glance");
+        let config = config.unwrap();
+        assert_eq!(config.db.url, "mysql+pymysql://glance:hunter2@db/glance");
+        let connection = shown(&config, "database", "connection");
+        assert_eq!(connection, ["mysql+pymysql://glance:***@db/glance"]);
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let message = error("[database]\nconnection = oracle://glance:hunter2@db/glance");
+        assert!(message.starts_with("a.conf:2: [database] connection: unsupported database"));
+        assert!(!message.contains("hunter2"));
     }
 
     #[test]

@@ -30,27 +30,6 @@ pub(crate) trait Value: Sized {
     }
 }
 
-/// An address that may hold a password: it is in no debug output.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct SecretUrl(String);
-
-impl SecretUrl {
-    /// The address with its password.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for SecretUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&without_password(&self.0))
-    }
-}
-
-/// A list in brackets: `[glance-direct, 'web-download']`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Bracketed(pub Vec<String>);
-
 /// `name:value` pairs, in the operator's order, each name once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pairs(pub Vec<(String, String)>);
@@ -100,15 +79,6 @@ impl Value for String {
     }
 }
 
-impl Value for SecretUrl {
-    const KIND: &'static str = "URL";
-    const SHOW: fn(&str) -> String = |text| without_password(text);
-
-    fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
 /// An empty value is an unset one.
 impl<T: Value> Value for Option<T> {
     const KIND: &'static str = T::KIND;
@@ -135,32 +105,6 @@ impl Value for Vec<String> {
 
     fn parse(text: &str) -> Result<Self, String> {
         Ok(items(text.trim().trim_end_matches(',')))
-    }
-}
-
-impl Value for Bracketed {
-    const KIND: &'static str = "list in brackets";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let inner = text
-            .trim()
-            .trim_end_matches(',')
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .ok_or_else(|| format!("{text:?} is not a list in brackets, as in [a, b]"))?;
-        let mut open: Option<String> = None;
-        let mut found = Vec::new();
-        for item in items(inner) {
-            let item = open.take().map_or(item.clone(), |head| head + "," + &item);
-            match unquoted(&item) {
-                Some(whole) => found.push(whole.to_owned()),
-                None => open = Some(item),
-            }
-        }
-        match open {
-            None => Ok(Self(found)),
-            Some(item) => Err(format!("the quote of {item:?} is not closed")),
-        }
     }
 }
 
@@ -212,40 +156,12 @@ impl Value for HashAlgorithm {
     }
 }
 
-/// Masks what stands between the first colon and the last @ of an address, and its query where
-/// that may hold a password too. SQLAlchemy takes passwords with an unescaped / or :.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let (address, query) = match rest.rsplit_once('?') {
-        Some((address, query)) if query.to_lowercase().contains("pass") => (address, Some(query)),
-        _ => (rest, None),
-    };
-    let masked = match address.rsplit_once('@') {
-        Some((account, host)) if !rest.starts_with('/') => match account.split_once(':') {
-            Some((user, _)) => format!("{scheme}://{user}:***@{host}"),
-            None => format!("{scheme}://{account}@{host}"),
-        },
-        _ => format!("{scheme}://{address}"),
-    };
-    masked + query.map_or("", |_| "?***")
-}
-
 fn items(text: &str) -> Vec<String> {
     if text.is_empty() {
         return Vec::new();
     }
     let items = text.split(',').map(|item| item.trim().to_owned());
     items.collect()
-}
-
-/// The text without its quotes; none where a quote is opened and not closed.
-fn unquoted(text: &str) -> Option<&str> {
-    match text.chars().next() {
-        Some(quote @ ('"' | '\'')) => text[1..].strip_suffix(quote),
-        _ => Some(text),
-    }
 }
 
 #[cfg(test)]
@@ -280,14 +196,6 @@ mod tests {
             Ok(vec!["a".into(), "b".into(), "c".into()])
         );
         assert_eq!(Vec::<String>::parse(" "), Ok(vec![]));
-        assert_eq!(Bracketed::parse("[]"), Ok(Bracketed(vec![])));
-        let quoted = Bracketed::parse("['a,b', \"c\", d]");
-        assert_eq!(
-            quoted,
-            Ok(Bracketed(vec!["a,b".into(), "c".into(), "d".into()]))
-        );
-        assert!(Bracketed::parse("a,b").is_err());
-        assert!(Bracketed::parse("['a]").is_err());
     }
 
     #[test]
@@ -300,24 +208,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_secret_does_not_show() {
-        let shown = |text| format!("{:?}", SecretUrl::parse(text).unwrap());
-        assert_eq!(
-            shown("mysql+pymysql://glance:a@b:c/d@db/glance?x=1"),
-            "mysql+pymysql://glance:***@db/glance?x=1"
-        );
-        assert_eq!(
-            shown("mysql://glance@db/glance"),
-            "mysql://glance@db/glance"
-        );
-        assert_eq!(shown("sqlite:////var/a@b:c"), "sqlite:////var/a@b:c");
-        assert_eq!(
-            shown("postgresql://db/glance?password=x&ssl=1"),
-            "postgresql://db/glance?***"
-        );
-    }
-
     proptest! {
         #[test]
         fn lists_read_back(items in proptest::collection::vec("[!-+\\--~]{1,9}", 0..9)) {
@@ -326,7 +216,6 @@ mod tests {
 
         #[test]
         fn any_text_is_a_value_or_an_error(text in "(?s).{0,60}") {
-            let _ = Bracketed::parse(&text);
             let _ = Pairs::parse(&text);
             let _ = Vec::<String>::parse(&text);
             let _ = Option::<i64>::parse(&text);

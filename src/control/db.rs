@@ -34,7 +34,7 @@ pub use error::{Error, Result};
 pub use journal::{DeadWrite, NewWrite, NodeId};
 pub use list::{Column, Comparison, Direction, Filter, ListQuery, Listed, SortKey, TimeColumn};
 pub use schema::{Check, Version};
-pub use url::UrlError;
+pub use url::{UrlError, masked};
 
 use pool::Pool;
 
@@ -63,6 +63,16 @@ impl Default for Config {
             lifetime_max: Duration::from_secs(3600),
             busy_timeout: Duration::from_secs(5),
         }
+    }
+}
+
+impl Config {
+    /// Whether the URL names a database that we speak to. Nothing is connected.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), UrlError> {
+        url::parse(self).map(drop)
     }
 }
 

@@ -37,16 +37,24 @@ pub enum UrlError {
 /// Statements that each connection keeps prepared.
 const STATEMENTS_MAX: usize = 256;
 
-/// The URL as it may be shown.
-pub(super) fn masked(url: &str) -> String {
+/// The URL as it may be shown: without its password, which the last `@` ends (SQLAlchemy's rule),
+/// and without its options, which may hold another.
+pub fn masked(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return "(no URL)".to_owned();
     };
-    let rest = rest.split('?').next().unwrap_or_default();
-    match rest.rsplit_once('@') {
-        Some((_, place)) => format!("{scheme}://***@{place}"),
-        None => format!("{scheme}://{rest}"),
-    }
+    let (login, place) = match rest.rsplit_once('@') {
+        Some((login, place)) if scheme != "sqlite" => match login.split_once(':') {
+            Some((user, _)) => (format!("{user}:***@"), place),
+            None => (format!("{login}@"), place),
+        },
+        _ => (String::new(), rest),
+    };
+    let place = match place.split_once('?') {
+        Some((place, _)) => format!("{place}?***"),
+        None => place.to_owned(),
+    };
+    format!("{scheme}://{login}{place}")
 }
 
 /// How to connect to what the configuration names.
@@ -214,6 +222,25 @@ fn decoded(text: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_password_does_not_show() {
+        for (url, shown) in [
+            (
+                "mysql+pymysql://glance:a@b:c/d?pass@db/glance?x=1",
+                "mysql+pymysql://glance:***@db/glance?***",
+            ),
+            ("mysql://glance@db/glance", "mysql://glance@db/glance"),
+            ("sqlite:////var/a@b:c", "sqlite:////var/a@b:c"),
+            (
+                "postgresql://db/glance?password=x&ssl=1",
+                "postgresql://db/glance?***",
+            ),
+            ("secret", "(no URL)"),
+        ] {
+            assert_eq!(masked(url), shown);
+        }
+    }
+
     fn target(url: &str) -> Result<Target, UrlError> {
         parse(&Config {
             url: url.to_owned(),
@@ -280,7 +307,10 @@ mod tests {
             ..Config::default()
         };
         let shown = format!("{config:?}");
-        assert!(shown.contains("mysql+pymysql://***@db:1/glance"), "{shown}");
+        assert!(
+            shown.contains("mysql+pymysql://glance:***@db:1/glance"),
+            "{shown}"
+        );
         assert!(
             !shown.contains("ret@") && !shown.contains("secret"),
             "{shown}"
