@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod data;
+mod differential;
 mod http;
 mod store;
+mod support;
 mod tidy;

@@ -1,0 +1,176 @@
+//! The same requests to the real Glance and to us; status, headers and bodies compared, ids and times
+//! masked. The requests are data (`differential/*.http`), the differences that we want are one list
+//! (`differential/known.rs`).
+
+mod compare;
+mod known;
+mod script;
+
+use std::{net::SocketAddr, path::Path, thread};
+
+use compare::Shown;
+use known::{KNOWN, Known, Part};
+use script::{Step, Variables};
+use serde_json::Value;
+
+use crate::support::{lab::Glance, process::Fresnel, wire};
+
+const SINGLE: &[&str] = &[
+    "versions", "list", "images", "patch", "tags", "members", "data", "formats", "actions",
+    "schemas", "info", "routes", "errors",
+];
+const MULTI: &[&str] = &["versions", "images", "data", "stores", "schemas", "info"];
+const LIMITS: &[&str] = &["limits", "versions"];
+
+#[test]
+fn a_single_store_answers_as_glance_does() {
+    Pair::start(&[], &[]).compare(SINGLE);
+}
+
+#[test]
+fn two_stores_answer_as_glance_does() {
+    Pair::start(&["--multi"], &[]).compare(MULTI);
+}
+
+#[test]
+fn other_limits_and_options_answer_as_glance_does() {
+    let options = [
+        "DEFAULT.image_property_quota=2",
+        "DEFAULT.image_tag_quota=2",
+        "DEFAULT.image_member_quota=1",
+        "DEFAULT.image_size_cap=1000",
+        "DEFAULT.limit_param_default=2",
+        "DEFAULT.api_limit_max=3",
+        "DEFAULT.show_image_direct_url=true",
+        "DEFAULT.show_multiple_locations=true",
+        "DEFAULT.hashing_algorithm=sha256",
+        "DEFAULT.public_endpoint=https://images.example.org/image",
+    ];
+    Pair::start(&[], &options).compare(LIMITS);
+}
+
+/// Glance and us with the same configuration, both empty.
+struct Pair {
+    glance: Glance,
+    ours: Fresnel,
+}
+
+impl Pair {
+    fn start(arguments: &[&str], options: &[&str]) -> Self {
+        // Imports are a part of the service of their own, with tests of their own.
+        let options = ["DEFAULT.enabled_import_methods=[]"].iter().chain(options);
+        let options = options.flat_map(|option| ["--set", option]);
+        let arguments: Vec<_> = arguments.iter().copied().chain(options).collect();
+        let glance = Glance::start(&arguments);
+        let ours = Fresnel::start_after(&[&glance.config()], own_places);
+        Self { glance, ours }
+    }
+
+    /// Runs the areas in order; panics with every difference that is not listed, and with every
+    /// listed one that did not show.
+    fn compare(&self, areas: &[&str]) {
+        let mut glance = Server::new(self.glance.address, &self.glance.state);
+        let mut ours = Server::new(self.ours.address, self.ours.folder());
+        let steps: Vec<_> = areas.iter().flat_map(|area| script::read(area)).collect();
+        let failures: Vec<_> = steps
+            .iter()
+            .filter_map(|step| {
+                let (left, right) = thread::scope(|scope| {
+                    let left = scope.spawn(|| glance.ask(step));
+                    let right = ours.ask(step);
+                    (left.join().expect("asking does not panic"), right)
+                });
+                complaint(step, &left, &right)
+            })
+            .collect();
+        assert!(
+            failures.is_empty(),
+            "{} of {} answers (- Glance, + ours):\n{}",
+            failures.len(),
+            steps.len(),
+            failures.join("\n")
+        );
+    }
+}
+
+/// What Glance's own file does not decide for us: log, database, directories.
+fn own_places(folder: &Path) -> String {
+    format!(
+        "[DEFAULT]\nlog_file =\nnode_staging_uri = file://{0}/staging\n\
+         [database]\nconnection = sqlite:///{0}/fresnel.sqlite\n\
+         [glance_store]\nfilesystem_store_datadir = {0}/images\n\
+         [fast]\nfilesystem_store_datadir = {0}/images\n\
+         [slow]\nfilesystem_store_datadir = {0}/slow\n\
+         [os_glance_staging_store]\nfilesystem_store_datadir = {0}/staging\n\
+         [os_glance_tasks_store]\nfilesystem_store_datadir = {0}/tasks\n",
+        folder.display()
+    )
+}
+
+/// One of the two, with what its answers gave to the variables.
+struct Server {
+    address: SocketAddr,
+    variables: Variables,
+}
+
+impl Server {
+    fn new(address: SocketAddr, folder: &Path) -> Self {
+        Self {
+            address,
+            variables: Variables::from([("folder".to_owned(), folder.display().to_string())]),
+        }
+    }
+
+    fn ask(&mut self, step: &Step) -> Shown {
+        let answer = wire::exchange(self.address, &step.request(&self.variables));
+        let body = answer.as_ref().map_or(&[] as &[u8], |answer| &answer.body);
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let created = (step.place.clone(), "/id".to_owned());
+        // An id that a server chose is masked by the place of the request that made it.
+        let created = (step.creates_unnamed()).then_some(created);
+        for (name, pointer) in step.keeps.iter().chain(&created) {
+            if let Some(Value::String(value)) = body.pointer(pointer) {
+                self.variables.insert(name.clone(), value.clone());
+            }
+        }
+        Shown::new(&answer, &self.variables)
+    }
+}
+
+/// What is wrong with two answers, if anything.
+fn complaint(step: &Step, glance: &Shown, ours: &Shown) -> Option<String> {
+    let differing = glance.differing(ours);
+    let named = |known: &&Known| known.steps.contains(&step.name.as_str());
+    let known = KNOWN.iter().find(named);
+    if differing == known.map_or(&[] as &[Part], |known| known.parts) {
+        return None;
+    }
+    let listed = known.map_or(String::new(), |known| {
+        let (entry, parts, reason) = (known.entry, known.parts, known.reason);
+        format!(" where {entry:?} says {parts:?} ({reason})")
+    });
+    let diff = compare::diff(glance, ours);
+    let (place, name, line) = (&step.place, &step.name, &step.request_line);
+    Some(format!(
+        "{place}: {differing:?} differ{listed}\n  {name}\n  {line}\n{diff}"
+    ))
+}
+
+#[test]
+fn every_known_difference_is_documented_and_tested() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let semantics = std::fs::read_to_string(root.join("docs/SEMANTICS.md")).unwrap();
+    let areas = [SINGLE, MULTI, LIMITS].concat();
+    let steps: Vec<_> = areas.iter().flat_map(|area| script::read(area)).collect();
+    for known in KNOWN {
+        let heading = format!("### {}\n", known.entry);
+        assert!(
+            semantics.contains(&heading),
+            "no {heading} in docs/SEMANTICS.md"
+        );
+        for name in known.steps {
+            let found = steps.iter().any(|step| step.name == *name);
+            assert!(found, "{}: no step is called {name:?}", known.entry);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The real parts of `tests/lab`. A part that does not start fails the test: nothing is skipped.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::free_address;
+
+/// The real Glance on a port of its own, ended and wiped on drop.
+#[derive(Debug)]
+pub(crate) struct Glance {
+    pub(crate) address: SocketAddr,
+    /// Its directory: `conf/glance-api.conf`, `images`, `glance.log`.
+    pub(crate) state: PathBuf,
+}
+
+impl Glance {
+    /// Starts it with further arguments of `tests/lab/glance-up`.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let address = free_address();
+        let port = address.port().to_string();
+        run(script("glance-up").args(["--port", &port]).args(arguments));
+        let state = std::fs::read_to_string(folder().join(format!("run/glance-{port}.state")))
+            .expect("glance-up leaves the path of its state");
+        Self {
+            address,
+            state: state.trim().into(),
+        }
+    }
+
+    /// Its configuration file.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.state.join("conf/glance-api.conf")
+    }
+
+    /// Ends it as a crash would; what it has written stays.
+    pub(crate) fn kill(&self) {
+        let port = self.address.port().to_string();
+        run(script("glance-down").args(["--kill", "--port", &port]));
+    }
+}
+
+impl Drop for Glance {
+    fn drop(&mut self) {
+        let port = self.address.port().to_string();
+        let ended = script("glance-down")
+            .args(["--wipe", "--port", &port])
+            .status();
+        drop(ended);
+    }
+}
+
+/// The Python interpreter of the lab's virtual environment, which is made if it is missing.
+pub(crate) fn python() -> PathBuf {
+    let path = run(&mut script("venv"));
+    Path::new(path.trim()).join("bin/python")
+}
+
+/// A command of `tests/lab`.
+pub(crate) fn script(name: &str) -> Command {
+    Command::new(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/lab")
+            .join(name),
+    )
+}
+
+/// Runs a command to its end and returns what it printed; panics with its complaint when it fails.
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("the lab prints text")
+}
+
+fn folder() -> PathBuf {
+    std::env::var_os("FRESNEL_LAB").map_or_else(|| "/tmp/fresnel-lab".into(), PathBuf::from)
+}

@@ -1,0 +1,112 @@
+//! The real binary as a process.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use super::{free_address, wait_until, wire};
+
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// `fresnel serve` on a port and a directory of its own, killed on drop.
+#[derive(Debug)]
+pub(crate) struct Fresnel {
+    pub(crate) address: SocketAddr,
+    folder: tempfile::TempDir,
+    configs: Vec<PathBuf>,
+    child: Child,
+}
+
+impl Fresnel {
+    /// Starts it with these lines of configuration, and waits until it answers.
+    pub(crate) fn start(lines: &str) -> Self {
+        Self::start_after(&[], |_| lines.to_owned())
+    }
+
+    /// The same on top of other configuration files; these lines, of its own directory, are read last.
+    pub(crate) fn start_after(configs: &[&Path], lines: impl FnOnce(&Path) -> String) -> Self {
+        let address = free_address();
+        let folder = tempfile::tempdir().expect("the temporary directory is writable");
+        let own = folder.path().join("fresnel.conf");
+        let text = format!(
+            "[DEFAULT]\nbind_host = 127.0.0.1\nbind_port = {}\n[fresnel]\ndata_dir = {}\n{}\n",
+            address.port(),
+            folder.path().display(),
+            lines(folder.path())
+        );
+        fs::write(&own, text).expect("the temporary directory is writable");
+        let configs: Vec<_> = configs.iter().map(PathBuf::from).chain([own]).collect();
+        let child = spawn(folder.path(), &configs);
+        let mut process = Self {
+            address,
+            folder,
+            configs,
+            child,
+        };
+        process.wait_until_ready();
+        process
+    }
+
+    /// Its own directory, which is its data directory where the configuration names no other.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Ends it as a crash would (SIGKILL).
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("the process is ours");
+        self.child.wait().expect("the process is ours");
+    }
+
+    /// Starts it again after [`Self::kill`], with the same configuration.
+    pub(crate) fn restart(&mut self) {
+        self.child = spawn(self.folder.path(), &self.configs);
+        self.wait_until_ready();
+    }
+
+    /// What it has written to its log.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    fn wait_until_ready(&mut self) {
+        let health = wire::Request::new("GET", "/healthcheck");
+        let (address, child) = (self.address, &mut self.child);
+        let mut ended = false;
+        let answered = wait_until(START_LIMIT, || {
+            ended = child.try_wait().expect("the process is ours").is_some();
+            ended || wire::exchange(address, &health).is_ok_and(|answer| answer.status == 200)
+        });
+        assert!(answered && !ended, "fresnel did not start:\n{}", self.log());
+    }
+}
+
+impl Drop for Fresnel {
+    fn drop(&mut self) {
+        let ended = self.child.kill().and_then(|()| self.child.wait());
+        drop(ended);
+    }
+}
+
+fn spawn(folder: &Path, configs: &[PathBuf]) -> Child {
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))
+        .expect("the temporary directory is writable");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fresnel"));
+    command.arg("serve");
+    for config in configs {
+        command.arg("--config-file").arg(config);
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a file can be shared"))
+        .stderr(log)
+        .spawn()
+        .expect("the binary starts")
+}
