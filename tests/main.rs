@@ -5,6 +5,7 @@
 mod data;
 mod differential;
 mod http;
+mod inspect;
 mod store;
 mod support;
 mod tidy;

@@ -239,13 +239,13 @@ impl Inspection {
     /// Rules 1 to 8 of reference D.3. What is in `verdict` at an error stays true if it is tolerated.
     fn judge(&self, verdict: &mut Verdict) -> Result<(), FormatError> {
         let (detected, found) = self.detect()?;
-        let declared = Format::from_name(&self.expect.disk_format);
-        if declared == Some(detected) {
+        let recognisable = Format::from_name(&self.expect.disk_format).is_some();
+        if self.declares(detected) {
             verdict.virtual_size_bytes = storable(found.virtual_size_bytes)?;
-        } else if declared == Some(Format::Raw) {
+        } else if self.declares(Format::Raw) {
             verdict.virtual_size_bytes = storable(Ok(Some(self.received_bytes)))?;
             verdict.warnings.push(Warning::DeclaredRaw(detected));
-        } else if declared.is_some() || detected != Format::Raw {
+        } else if recognisable || detected != Format::Raw {
             return Err(FormatError::Mismatch {
                 declared: self.expect.disk_format.clone(),
                 detected,
@@ -286,13 +286,20 @@ impl Inspection {
         match matched.as_slice() {
             [] => Ok((Format::Raw, Found::raw(total_bytes))),
             [one] => Ok(*one),
-            // An ISO that boots as a disk has a partition table in front.
-            [(Format::Iso, iso), (Format::Gpt, _)] => Ok((Format::Iso, *iso)),
+            // An ISO that boots as a disk has a partition table in front. It may call itself an
+            // ISO; as raw it stays ambiguous.
+            [(Format::Iso, iso), (Format::Gpt, _)] if !self.declares(Format::Raw) => {
+                Ok((Format::Iso, *iso))
+            }
             several => {
                 let names: Vec<&str> = several.iter().map(|(format, _)| format.name()).collect();
                 Err(FormatError::Multiple(names.join(",")))
             }
         }
+    }
+
+    fn declares(&self, format: Format) -> bool {
+        self.expect.disk_format == format.name()
     }
 
     fn excuses(&self, detected: Format) -> bool {
@@ -319,5 +326,43 @@ fn storable(size_bytes: Result<Option<u64>, Unreadable>) -> Result<Option<u64>, 
         }
         Ok(bytes) => Ok(bytes.filter(|bytes| *bytes > 0)),
         Err(unreadable) => Err(FormatError::Unreadable(unreadable)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Expect, HELD_BYTES_MAX, Inspection};
+
+    /// What is held after three copies of `fill` of 1 MiB with `head` in front.
+    fn held_bytes(head: &[u8], fill: u8) -> usize {
+        let mut inspection = Inspection::new(&Expect {
+            disk_format: "raw".to_owned(),
+            container_format: "bare".to_owned(),
+            require_match: true,
+            gpt_safety_checks_nonfatal: Vec::new(),
+        });
+        inspection.feed(head);
+        for _ in 0..3 {
+            inspection.feed(&vec![fill; 1 << 20]);
+        }
+        inspection.head.bytes().len()
+            + inspection.iso.bytes().len()
+            + inspection.vhdx.held_bytes()
+            + inspection.vmdk.held_bytes()
+    }
+
+    #[test]
+    fn what_is_held_is_bounded() {
+        for head in [&b"KDMV\x01\0\0\0"[..], b"vhdxfile", b"# text\n", b""] {
+            for fill in [0x00, 0xff, b'#'] {
+                assert!(held_bytes(head, fill) <= HELD_BYTES_MAX);
+            }
+        }
+        assert!(held_bytes(b"#", b'#') > 1 << 20);
+    }
+
+    #[test]
+    fn plain_bytes_leave_little_behind() {
+        assert!(held_bytes(b"", 0) < 8 * 1024);
     }
 }

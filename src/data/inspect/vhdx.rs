@@ -5,8 +5,8 @@
 use super::region::{Region, field};
 use super::{Found, Unreadable};
 
-/// Most bytes that the inspector holds: the region table, the metadata table, one item.
-pub const HELD_BYTES_MAX: usize = MAGIC.len() + 3 * TABLE_BYTES;
+/// Most bytes that the inspector holds: one table, and the next or a copy when one follows the other.
+pub const HELD_BYTES_MAX: usize = 2 * TABLE_BYTES;
 
 const MAGIC: &[u8] = b"vhdxfile";
 
@@ -16,6 +16,7 @@ const ENTRY_BYTES: usize = 32;
 const ENTRIES_MAX: usize = 2047;
 
 const REGIONS_OFFSET: u64 = 192 * 1024;
+const REGIONS_END: u64 = REGIONS_OFFSET + TABLE_BYTES as u64;
 const REGIONS_MAGIC: &[u8] = b"regi";
 const REGIONS_COUNT_AT: usize = 8;
 const REGIONS_FIRST_AT: usize = 16;
@@ -34,123 +35,117 @@ const ITEM_VIRTUAL_DISK_SIZE: [u8; 16] = [
 
 /// The inspector of a stream that may be a VHDX.
 #[derive(Clone, Debug)]
-pub struct Inspector {
-    magic: Region,
-    regions: Region,
-    metadata: Option<Region>,
-    size_item: Option<Region>,
-    stage: Stage,
-}
+pub struct Inspector(Stage);
 
-/// What the inspector waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is being captured.
+#[derive(Clone, Debug)]
 enum Stage {
-    Magic,
-    Regions,
-    Metadata,
-    SizeItem,
-    /// A table is not what it should be: no size will be found, and its capture still has to end.
-    Lost,
+    Magic(Region),
+    Regions(Region),
+    Metadata(Region),
+    SizeItem(Region),
+    /// A table that names no size; it still has to be there.
+    Sizeless(Region),
+    /// What should be the metadata table is none, or has passed.
+    Invalid,
     /// Not a VHDX.
     Other,
 }
 
 impl Default for Inspector {
     fn default() -> Self {
-        Self {
-            magic: Region::new(0, MAGIC.len()),
-            regions: Region::new(REGIONS_OFFSET, TABLE_BYTES),
-            metadata: None,
-            size_item: None,
-            stage: Stage::Magic,
-        }
+        Self(Stage::Magic(Region::new(0, MAGIC.len())))
     }
 }
 
 impl Inspector {
     /// The bytes that stand at `offset`; pieces come in order.
     pub fn feed(&mut self, offset: u64, bytes: &[u8]) {
-        if self.stage == Stage::Other {
-            return;
-        }
-        self.magic.feed(offset, bytes);
-        self.regions.feed(offset, bytes);
-        for region in [&mut self.metadata, &mut self.size_item]
-            .into_iter()
-            .flatten()
-        {
-            region.feed(offset, bytes);
+        match &mut self.0 {
+            Stage::Magic(region)
+            | Stage::Regions(region)
+            | Stage::Metadata(region)
+            | Stage::SizeItem(region)
+            | Stage::Sizeless(region) => region.feed(offset, bytes),
+            Stage::Invalid | Stage::Other => return,
         }
         // One piece may complete several stages, and hold the start of what each of them names.
-        while let Some(next) = self.advance(offset, bytes) {
-            self.stage = next;
+        while let Some(next) = self.0.after(offset, bytes) {
+            self.0 = next;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.0 {
+            Stage::Magic(region)
+            | Stage::Regions(region)
+            | Stage::Metadata(region)
+            | Stage::SizeItem(region)
+            | Stage::Sizeless(region) => region.bytes().len(),
+            Stage::Invalid | Stage::Other => 0,
         }
     }
 
     /// What the stream says, if it is a VHDX.
     pub fn finish(&self) -> Option<Found> {
-        if !self.magic.is_complete() || self.stage == Stage::Other {
-            return None;
-        }
-        let metadata_complete = match &self.metadata {
-            // The size item is named by a table of which enough was captured.
-            Some(metadata) => metadata.is_complete() || self.size_item.is_some(),
-            None => true,
+        let (complete, virtual_size_bytes) = match &self.0 {
+            Stage::Magic(_) | Stage::Other => return None,
+            Stage::Regions(_) | Stage::Metadata(_) | Stage::Invalid => (false, Ok(None)),
+            Stage::Sizeless(table) => (table.is_complete(), Ok(None)),
+            Stage::SizeItem(item) if !item.is_complete() => (false, Ok(None)),
+            Stage::SizeItem(item) => (
+                true,
+                item.bytes()
+                    .try_into()
+                    .map(|size| Some(u64::from_le_bytes(size)))
+                    .map_err(|_| Unreadable),
+            ),
         };
-        let item_complete = self.size_item.as_ref().is_none_or(Region::is_complete);
         Some(Found {
-            complete: self.regions.is_complete() && metadata_complete && item_complete,
-            virtual_size_bytes: self.virtual_size_bytes(),
+            complete,
+            virtual_size_bytes,
             safety: Ok(()),
         })
     }
+}
 
-    fn virtual_size_bytes(&self) -> Result<Option<u64>, Unreadable> {
-        let Some(item) = self.size_item.as_ref().filter(|item| item.is_complete()) else {
-            return Ok(None);
+impl Stage {
+    /// The next stage, once this one's region holds what it is for.
+    fn after(&self, offset: u64, bytes: &[u8]) -> Option<Self> {
+        let begun = |mut region: Region| {
+            region.feed(offset, bytes);
+            region
         };
-        let size: [u8; 8] = item.bytes().try_into().map_err(|_| Unreadable)?;
-        Ok(Some(u64::from_le_bytes(size)))
-    }
-
-    /// The stage after the present one, when what that waits for is there.
-    fn advance(&mut self, offset: u64, bytes: &[u8]) -> Option<Stage> {
-        match self.stage {
-            Stage::Magic => {
-                let is_vhdx = self.magic.bytes() == MAGIC;
-                (is_vhdx || self.magic.is_complete()).then_some(if is_vhdx {
-                    Stage::Regions
-                } else {
-                    Stage::Other
-                })
+        match self {
+            Self::Magic(magic) if magic.bytes() == MAGIC => {
+                let table = Region::new(REGIONS_OFFSET, TABLE_BYTES);
+                Some(Self::Regions(begun(table)))
             }
-            Stage::Regions if self.regions.is_complete() => {
-                let Some(start) = metadata_start(self.regions.bytes()) else {
-                    return Some(Stage::Lost);
-                };
-                let mut metadata = Region::new(start, TABLE_BYTES);
-                // Behind the region table is never captured, however the stream is cut.
-                if start >= REGIONS_OFFSET + TABLE_BYTES as u64 {
-                    metadata.feed(offset, bytes);
+            Self::Magic(magic) => magic.is_complete().then_some(Self::Other),
+            Self::Regions(table) if table.is_complete() => match metadata_start(table.bytes()) {
+                Some(start) if start < REGIONS_END => Some(Self::Invalid),
+                Some(start) => Some(Self::Metadata(begun(Region::new(start, TABLE_BYTES)))),
+                None => Some(Self::Sizeless(table.clone())),
+            },
+            Self::Metadata(table) => match size_item(table) {
+                Entry::Unknown => None,
+                Entry::Absent => Some(Self::Sizeless(table.clone())),
+                Entry::Invalid => Some(Self::Invalid),
+                Entry::At {
+                    start,
+                    length_bytes,
+                } => {
+                    let mut item = Region::new(start, length_bytes);
+                    item.feed(table.start(), table.bytes());
+                    Some(Self::SizeItem(begun(item)))
                 }
-                self.metadata = Some(metadata);
-                Some(Stage::Metadata)
-            }
-            Stage::Metadata => {
-                let metadata = self.metadata.as_ref()?;
-                match size_item(metadata) {
-                    Entry::Unknown => None,
-                    Entry::Absent => Some(Stage::Lost),
-                    Entry::At { start, bytes: len } => {
-                        let mut item = Region::new(start, len);
-                        item.feed(metadata.start(), metadata.bytes());
-                        item.feed(offset, bytes);
-                        self.size_item = Some(item);
-                        Some(Stage::SizeItem)
-                    }
-                }
-            }
-            Stage::Regions | Stage::SizeItem | Stage::Lost | Stage::Other => None,
+            },
+            Self::Regions(_)
+            | Self::SizeItem(_)
+            | Self::Sizeless(_)
+            | Self::Invalid
+            | Self::Other => None,
         }
     }
 }
@@ -172,9 +167,11 @@ enum Entry {
     /// Too little of the table is there.
     Unknown,
     Absent,
+    /// It is no metadata table.
+    Invalid,
     At {
         start: u64,
-        bytes: usize,
+        length_bytes: usize,
     },
 }
 
@@ -184,7 +181,10 @@ fn size_item(metadata: &Region) -> Entry {
         return Entry::Unknown;
     }
     let count = usize::from(u16::from_le_bytes(field(table, METADATA_COUNT_AT)));
-    if !table.starts_with(METADATA_MAGIC) || count > ENTRIES_MAX {
+    if !table.starts_with(METADATA_MAGIC) {
+        return Entry::Invalid;
+    }
+    if count > ENTRIES_MAX {
         return Entry::Absent;
     }
     if table.len() < METADATA_FIRST_AT + count * ENTRY_BYTES {
@@ -198,7 +198,8 @@ fn size_item(metadata: &Region) -> Entry {
     let item_bytes = u32::from_le_bytes(field(entry, 20));
     Entry::At {
         start: metadata.start().saturating_add(u64::from(item_offset)),
-        bytes: usize::try_from(item_bytes).map_or(TABLE_BYTES, |bytes| bytes.min(TABLE_BYTES)),
+        length_bytes: usize::try_from(item_bytes)
+            .map_or(TABLE_BYTES, |bytes| bytes.min(TABLE_BYTES)),
     }
 }
 

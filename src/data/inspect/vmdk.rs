@@ -22,6 +22,7 @@ const DESCRIPTOR_OFFSET: u64 = 512;
 const CREATE_TYPE: &str = "createtype=\"";
 /// Kinds of one file, in lower case as all else of a descriptor here.
 const CREATE_TYPES: [&str; 2] = ["monolithicsparse", "streamoptimized"];
+const PARENT: &str = "parentfilenamehint";
 const EXTENT_ACCESS: [&str; 3] = ["rw", "rdonly", "noaccess"];
 
 /// Footer marker, footer, end-of-stream marker; a sector each.
@@ -71,6 +72,19 @@ impl Inspector {
         if let Some(body) = &mut self.body {
             body.feed(offset, bytes);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        let body = match &self.body {
+            None | Some(Body::Other | Body::Malformed { .. }) => 0,
+            Some(Body::Text(descriptor)) => descriptor.bytes().len(),
+            Some(Body::Sparse { descriptor, footer }) => {
+                let footer_bytes = footer.as_ref().map_or(0, |footer| footer.bytes().len());
+                descriptor.bytes().len() + footer_bytes
+            }
+        };
+        self.header.bytes().len() + body
     }
 
     /// What the stream says, if it is a VMDK.
@@ -241,6 +255,10 @@ impl Descriptor {
         // qemu's search for it minds the case, so that with two of them it may take the other.
         if !self.is_allowed() || self.0.matches(CREATE_TYPE).count() > 1 {
             return Err(Violation("vmdk createType is not allowed"));
+        }
+        // What qcow2 calls a backing file; qemu takes it from any line, a comment too.
+        if self.0.contains(PARENT) {
+            return Err(Violation("vmdk has a parent"));
         }
         let mut has_extent = false;
         for line in self.0.split('\n') {
