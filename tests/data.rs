@@ -2,5 +2,7 @@
 //! exactly the image or nothing.
 
 mod egress;
+mod faults;
 mod ingest;
+mod record;
 mod rig;

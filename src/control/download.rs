@@ -3,7 +3,7 @@
 use super::{Caller, Control, Error, Result, Rule, db, policy};
 use crate::{
     data::ReadPlan,
-    model::{Image, ImageId, LocationStatus, RangeRequest, Status, StoreId},
+    model::{Image, ImageId, LocationStatus, RangeError, RangeRequest, Status, StoreId},
 };
 
 /// What a client asks for.
@@ -11,8 +11,8 @@ use crate::{
 pub struct DownloadRequest {
     /// The image.
     pub image: ImageId,
-    /// Its bytes.
-    pub range: RangeRequest,
+    /// Its bytes; a range that could not be read fails in its turn.
+    pub range: Result<RangeRequest, RangeError>,
     /// `?prefer=`: the stores to try first.
     pub prefer: Vec<String>,
 }
@@ -55,6 +55,7 @@ impl Control {
             self.policy.allow(Rule::DownloadFromStore, caller, target)?;
         }
         let preferred = self.preferred(&request.prefer)?;
+        let range = request.range?;
         let locations = self.locations(&image, &preferred);
         let Some((store, url)) = locations.first() else {
             return Ok(None);
@@ -72,7 +73,7 @@ impl Control {
         Ok(Some(Download {
             plan: ReadPlan {
                 image: id,
-                range: request.range.resolve(size_bytes)?,
+                range: range.resolve(size_bytes)?,
                 locations,
             },
             size_bytes,

@@ -15,7 +15,7 @@ use fresnel::{
     model::{Attempt, ByteRange, HashAlgorithm, ImageId, StoreId},
     store::{Piece, Registry, Store},
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// A plane over some stores, and one image on its way into them.
 pub struct Rig {
@@ -123,6 +123,9 @@ pub enum Act {
     /// The steward is told, and the sender says nothing more.
     Stop(watch::Sender<Option<StopReason>>, StopReason),
     Pause(Duration),
+    /// What was sent before was taken.
+    Tell(oneshot::Sender<()>),
+    Await(oneshot::Receiver<()>),
     Hang,
 }
 
@@ -162,6 +165,8 @@ impl Source for Sender {
                 Some(Act::Send(bytes)) => return Ok(Some(bytes)),
                 Some(Act::Break) => return Err(io::ErrorKind::ConnectionReset.into()),
                 Some(Act::Pause(time)) => tokio::time::sleep(time).await,
+                Some(Act::Tell(sender)) => sender.send(()).unwrap(),
+                Some(Act::Await(receiver)) => receiver.await.unwrap(),
                 Some(Act::Hang) => std::future::pending().await,
                 Some(Act::Stop(steward, reason)) => {
                     steward.send_replace(Some(reason));
