@@ -1,7 +1,7 @@
 //! HTTP/1.1 by hand: sends exactly what a test says, and shows exactly what came back.
 
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };

@@ -1,0 +1,34 @@
+"""What the client tests share: where the service is, and bytes to send to it."""
+
+import hashlib
+import os
+import random
+import tempfile
+
+URL = os.environ["FRESNEL_URL"]
+MIB = 1024 * 1024
+
+
+def data(size):
+    """Bytes that look like no image format, the same in every run."""
+    return random.Random(size).randbytes(size)
+
+
+def file_of(content):
+    """The path of a new file with this content; it goes when the process ends."""
+    file = tempfile.NamedTemporaryFile(prefix="fresnel-client-")
+    file.write(content)
+    file.flush()
+    _open_files.append(file)
+    return file.name
+
+
+def md5(content):
+    return hashlib.md5(content).hexdigest()
+
+
+def sha512(content):
+    return hashlib.sha512(content).hexdigest()
+
+
+_open_files = []
