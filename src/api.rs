@@ -1,1 +1,221 @@
-//! api
+//! The API of Glance 33, `/v2` and what stands around it (reference A.1, A.2): parse, ask control,
+//! render. The only layer that knows routes and statuses.
+
+pub mod error;
+pub mod extract;
+pub mod filter;
+pub mod healthcheck;
+pub mod patch;
+mod route;
+pub mod schema;
+pub mod settings;
+pub mod v2;
+pub mod versions;
+pub mod view;
+
+use std::{borrow::Cow, sync::Arc, time::Instant};
+
+use ::http::{HeaderName, HeaderValue, Method, StatusCode, request::Parts};
+use async_trait::async_trait;
+use percent_encoding::percent_decode_str;
+
+use crate::{
+    control::{Caller, Control},
+    data::Plane,
+    http::{Body, Handler, Request, Response},
+};
+
+pub use error::{Asked, Error};
+pub use extract::Call;
+use route::{Endpoint, Route, to};
+pub use settings::Settings;
+
+use v2::{discovery, image_actions, image_members, image_tags, images, schemas};
+
+/// The result of a handler.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Every route under `/v2`. Order within a route is the order of `Allow`.
+///
+/// `bare` endpoints refuse a request body (reference A.1.3).
+#[rustfmt::skip]
+const ROUTES: &[Route] = &[
+    Route::new("/images", &[
+        Endpoint::new("GET", to!(images::list)),
+        Endpoint::new("POST", to!(images::create)),
+    ]),
+    Route::new("/images/{image}", &[
+        Endpoint::bare("GET", to!(images::show)),
+        Endpoint::new("PATCH", to!(images::update)),
+        Endpoint::bare("DELETE", to!(images::delete)),
+    ]),
+    Route::new("/images/{image}/actions/deactivate", &[
+        Endpoint::bare("POST", to!(image_actions::deactivate)),
+    ]),
+    Route::new("/images/{image}/actions/reactivate", &[
+        Endpoint::bare("POST", to!(image_actions::reactivate)),
+    ]),
+    Route::new("/images/{image}/members", &[
+        Endpoint::bare("GET", to!(image_members::list)),
+        Endpoint::new("POST", to!(image_members::create)),
+    ]),
+    Route::new("/images/{image}/members/{member}", &[
+        Endpoint::bare("GET", to!(image_members::show)),
+        Endpoint::new("PUT", to!(image_members::update)),
+        Endpoint::bare("DELETE", to!(image_members::delete)),
+    ]),
+    Route::new("/images/{image}/tags/{tag}", &[
+        Endpoint::bare("PUT", to!(image_tags::add)),
+        Endpoint::bare("DELETE", to!(image_tags::remove)),
+    ]),
+    Route::new("/schemas/image", &[Endpoint::bare("GET", to!(schemas::image))]),
+    Route::new("/schemas/images", &[Endpoint::bare("GET", to!(schemas::images))]),
+    Route::new("/schemas/member", &[Endpoint::bare("GET", to!(schemas::member))]),
+    Route::new("/schemas/members", &[Endpoint::bare("GET", to!(schemas::members))]),
+    Route::new("/info/import", &[Endpoint::bare("GET", to!(discovery::import))]),
+    Route::new("/info/stores", &[Endpoint::bare("GET", to!(discovery::stores))]),
+    Route::new("/info/stores/detail", &[Endpoint::bare("GET", to!(discovery::stores_detail))]),
+    Route::lax("/info/usage", &[Endpoint::new("GET", to!(discovery::usage))]),
+];
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
+
+/// Everything that handlers need.
+#[derive(Debug)]
+pub struct Api {
+    /// Decides and records.
+    pub control: Arc<Control>,
+    /// Moves bytes.
+    pub plane: Arc<Plane>,
+    /// What the operator decided about the API itself.
+    pub settings: Settings,
+    /// The schema documents.
+    pub schemas: schema::Schemas,
+}
+
+impl Api {
+    /// # Errors
+    /// When the operator's `schema-image.json` cannot be used.
+    pub fn new(
+        control: Arc<Control>,
+        plane: Arc<Plane>,
+        settings: Settings,
+    ) -> Result<Self, schema::Error> {
+        let schemas = schema::Schemas::new(
+            &control.settings.disk_formats,
+            &control.settings.container_formats,
+            settings.image_schema_json.as_deref(),
+        )?;
+        Ok(Self {
+            control,
+            plane,
+            settings,
+            schemas,
+        })
+    }
+
+    /// Answers what stands outside `/v2` and sends the rest there.
+    async fn answer(&self, request: Request) -> Answer {
+        let Request {
+            head, body, scheme, ..
+        } = request;
+        let uri = head.uri.clone();
+        let Ok(path) = percent_decode_str(uri.path()).decode_utf8() else {
+            let asked = Asked::of(&head);
+            return Answer::of("undecodable", Error::Undecodable.render(&asked, ""));
+        };
+        let first = versions::first_segment(&path);
+        if first == "healthcheck" {
+            return Answer::of("/healthcheck", healthcheck::answer(&head));
+        }
+        // The filter for cross-origin requests, which Glance always has, answers these itself.
+        if head.method == Method::OPTIONS {
+            return Answer::of("preflight", Response::new(Body::empty()));
+        }
+        if first == "versions" {
+            let document = versions::document(self, &head, &scheme, StatusCode::OK);
+            return Answer::of("/versions", document);
+        }
+        let Some(path) = versions::negotiate(self, &head, &path) else {
+            let document = versions::document(self, &head, &scheme, StatusCode::MULTIPLE_CHOICES);
+            return Answer::of("/", document);
+        };
+        let asked = Asked::of(&head);
+        let id = match self.request_id(&head) {
+            Ok(id) => id,
+            Err(error) => return Answer::of("/v2", error.render(&asked, "")),
+        };
+        let caller = Caller::unauthenticated(id.clone());
+        let call = Call::new(caller, head, body, scheme);
+        let (route, result) = route::dispatch(self, ROUTES, call, path).await;
+        let mut response = result.unwrap_or_else(|error| error.render(&asked, &id));
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        Answer {
+            route,
+            response,
+            request_id: Some(id),
+        }
+    }
+
+    /// The client's, with the prefix it must have, or a new one.
+    fn request_id(&self, head: &Parts) -> Result<String> {
+        let limit = self.settings.max_request_id_length;
+        let given = head.headers.get(&REQUEST_ID);
+        match given
+            .and_then(|id| id.to_str().ok())
+            .filter(|id| !id.is_empty())
+        {
+            None => Ok(format!("req-{}", uuid::Uuid::new_v4())),
+            Some(id) if limit > 0 && id.len() > limit => Err(Error::RequestIdTooLong { limit }),
+            Some(id) if id.starts_with("req-") => Ok(id.to_owned()),
+            Some(id) => Ok(format!("req-{id}")),
+        }
+    }
+}
+
+/// A response, and what the log says of it.
+struct Answer {
+    route: &'static str,
+    response: Response,
+    request_id: Option<String>,
+}
+
+impl Answer {
+    fn of(route: &'static str, response: Response) -> Self {
+        Self {
+            route,
+            response,
+            request_id: None,
+        }
+    }
+}
+
+#[async_trait]
+impl Handler for Api {
+    async fn handle(&self, request: Request) -> Response {
+        let started = Instant::now();
+        let (method, uri) = (request.head.method.clone(), request.head.uri.clone());
+        let answer = self.answer(request).await;
+        record(&method, uri.path(), &answer, started);
+        answer.response
+    }
+}
+
+/// The access log and the counters. The query is not logged: it may hold secrets.
+fn record(method: &Method, path: &str, answer: &Answer, started: Instant) {
+    let elapsed = started.elapsed();
+    let status = answer.response.status();
+    let labels: [(&str, Cow<'static, str>); 3] = [
+        ("method", route::label(method).into()),
+        ("route", answer.route.into()),
+        ("status", status.as_str().to_owned().into()),
+    ];
+    metrics::counter!("fresnel_http_requests_total", &labels).increment(1);
+    metrics::histogram!("fresnel_http_request_seconds", &labels[..2]).record(elapsed.as_secs_f64());
+    let id = answer.request_id.as_deref().unwrap_or("-");
+    let (status, bytes) = (status.as_u16(), answer.response.body().len());
+    let ms = elapsed.as_secs_f64() * 1000.0;
+    tracing::info!(target: "fresnel::access", { request.id = id, status, bytes, ms }, "{method} {path}");
+}

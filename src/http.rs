@@ -5,7 +5,7 @@
 //! [`Handler`] turns a [`Request`] into a [`Response`] in the connection's own task, so it is
 //! cancelled when the client goes. Files leave by `sendfile(2)`: see [`segment`].
 
-mod accept;
+pub mod accept;
 pub mod body;
 pub mod config;
 mod connection;

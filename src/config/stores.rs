@@ -249,6 +249,7 @@ fn file_store(
     };
     Store {
         settings: StoreSettings {
+            properties: serde_json::Map::new(),
             id: StoreId::new(id),
             description: any.store_description,
             weight: any.weight,

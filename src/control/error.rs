@@ -59,22 +59,32 @@ pub enum Error {
     /// A format cannot change once there is data.
     #[error("Attribute {0} can be only replaced for a queued image.")]
     FormatFixed(&'static str),
-    /// `min_disk` or `min_ram` below zero, or beyond what the database holds.
-    #[error("Invalid value '{value}' for parameter '{name}': {reason}")]
-    InvalidNumber {
+    /// `min_disk` or `min_ram` below zero.
+    #[error("Invalid value '{value}' for parameter '{name}': Cannot be a negative value")]
+    NegativeNumber {
         /// The attribute.
         name: &'static str,
         /// What was given.
         value: i64,
-        /// Why not.
-        reason: &'static str,
     },
-    /// Characters beyond the Basic Multilingual Plane, which Glance's MySQL cannot hold.
-    #[error("The {0} parameter contains 4-byte unicode characters, which are not supported.")]
-    FourByteText(&'static str),
-    /// A base attribute that no client sets.
-    #[error("Attribute '{0}' is read-only.")]
-    ReadOnlyAttribute(String),
+    /// `min_disk` or `min_ram` beyond what the database holds.
+    #[error("'{name}' value out of range, must not exceed 2147483647.")]
+    NumberTooLarge {
+        /// The attribute.
+        name: &'static str,
+    },
+    /// A value with letters beyond the Basic Multilingual Plane, which Glance's MySQL cannot hold.
+    #[error("{0} can't contain 4 byte unicode characters.")]
+    WideText(String),
+    /// The same in a property's name.
+    #[error("Property names can't contain 4 byte unicode.")]
+    WideName,
+    /// The same in a tag.
+    #[error("Param values can't contain 4 byte unicode.")]
+    WideParameter,
+    /// The same in a tag on its own.
+    #[error("Could not update image: Param values can't contain 4 byte unicode.")]
+    WideTag,
     /// Only an administrator gives images away.
     #[error("Owner can't be updated by non admin.")]
     OwnerFixed,
@@ -121,6 +131,14 @@ pub enum Error {
         attempted: u64,
         /// The quota.
         maximum: u64,
+    },
+    /// The policy keeps the tags as they are.
+    #[error("Not allowed to {action} tags for image {image}.")]
+    TagsDenied {
+        /// `update` or `delete`.
+        action: &'static str,
+        /// The image.
+        image: ImageId,
     },
     /// The image does not have the tag.
     #[error("The resource could not be found.")]
@@ -174,9 +192,15 @@ pub enum Error {
     /// The list's marker is no image that the list could hold.
     #[error("No image found with ID {0}")]
     MarkerNotFound(ImageId),
+    /// The list's marker is an image that the caller may not see.
+    #[error("Forbidding request, image {0} not visible")]
+    MarkerHidden(ImageId),
     /// `show_multiple_locations` is off.
-    #[error("It's not allowed to update locations if locations are invisible.")]
-    LocationsInvisible,
+    #[error("It's not allowed to {0} locations if locations are invisible.")]
+    LocationsInvisible(&'static str),
+    /// All locations replaced with none.
+    #[error("Cannot set locations to empty list.")]
+    LocationsCleared,
     /// Another request changed the image first.
     #[error("An object with the same identifier is currently being operated on.")]
     Conflict,

@@ -1,1 +1,149 @@
 //! Sharing an image with projects (reference A.7).
+
+use super::{Caller, Control, Error, Result, Rule, db, image::is_wide, quota};
+use crate::model::{Image, ImageId, Member, MemberStatus, ProjectId, Visibility};
+
+impl Control {
+    /// Offers the image to a project.
+    ///
+    /// # Errors
+    /// [`Error::ParentNotFound`], [`Error::MembersDenied`] (also where the image is not `shared`),
+    /// [`Error::TooManyMembers`], [`Error::DuplicateMember`], [`Error::WideText`].
+    pub async fn member_create(
+        &self,
+        caller: &Caller,
+        id: &ImageId,
+        member: &ProjectId,
+    ) -> Result<Member> {
+        let image = self.load(caller, id, Error::ParentNotFound).await?;
+        self.change_allowed(caller, &image, Rule::AddMember, "create")?;
+        let members = self.db.members(id, &caller.viewer()).await?;
+        let quota = self.settings.image_member_quota;
+        if let Some((attempted, maximum)) = quota::over(quota, members.len() + 1) {
+            return Err(Error::TooManyMembers {
+                image: image.id,
+                attempted,
+                maximum,
+            });
+        }
+        if is_wide(member.as_str()) {
+            return Err(Error::WideText("Member".to_owned()));
+        }
+        match self.db.member_add(id, member).await {
+            Ok(member) => Ok(member),
+            Err(db::Error::Duplicate(_)) => Err(Error::DuplicateMember {
+                image: image.id,
+                member: member.clone(),
+            }),
+            Err(db::Error::NotFound) => Err(Error::ParentNotFound(image.id)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The members that the caller may know of.
+    ///
+    /// # Errors
+    /// [`Error::ParentNotFound`], [`Error::MembersUnlisted`], [`Error::Denied`].
+    pub async fn member_list(&self, caller: &Caller, id: &ImageId) -> Result<Vec<Member>> {
+        let image = self.load(caller, id, Error::ParentNotFound).await?;
+        if image.visibility != Visibility::Shared {
+            return Err(Error::MembersUnlisted(image.id));
+        }
+        self.allow(Rule::GetMembers, caller, &image, Error::ParentNotFound)?;
+        Ok(self.db.members(id, &caller.viewer()).await?)
+    }
+
+    /// One membership.
+    ///
+    /// # Errors
+    /// [`Error::ParentNotFound`], [`Error::NoMembers`], [`Error::MemberNotFound`].
+    pub async fn member_show(
+        &self,
+        caller: &Caller,
+        id: &ImageId,
+        member: &ProjectId,
+    ) -> Result<Member> {
+        let image = self.load(caller, id, Error::ParentNotFound).await?;
+        if image.visibility != Visibility::Shared {
+            return Err(Error::NoMembers);
+        }
+        self.find(caller, &image, member).await
+    }
+
+    /// What a member says to the offer. `status` is the client's word for it.
+    ///
+    /// # Errors
+    /// [`Error::ParentNotFound`], [`Error::MembersDenied`], [`Error::MemberNotFound`],
+    /// [`Error::MemberStatus`].
+    pub async fn member_update(
+        &self,
+        caller: &Caller,
+        id: &ImageId,
+        member: &ProjectId,
+        status: &str,
+    ) -> Result<Member> {
+        let image = self.load(caller, id, Error::ParentNotFound).await?;
+        self.change_allowed(caller, &image, Rule::GetMember, "update")?;
+        self.find(caller, &image, member).await?;
+        self.change_allowed(caller, &image, Rule::ModifyMember, "update")?;
+        let status: MemberStatus = status.parse().map_err(|_| Error::MemberStatus)?;
+        let updated = self.db.member_update(id, member, status).await;
+        updated.map_err(|error| missing(error, &image, member))
+    }
+
+    /// Takes the offer back.
+    ///
+    /// # Errors
+    /// [`Error::ParentNotFound`], [`Error::MembersDenied`], [`Error::MemberNotFound`].
+    pub async fn member_delete(
+        &self,
+        caller: &Caller,
+        id: &ImageId,
+        member: &ProjectId,
+    ) -> Result<()> {
+        let image = self.load(caller, id, Error::ParentNotFound).await?;
+        self.change_allowed(caller, &image, Rule::GetMember, "delete")?;
+        self.find(caller, &image, member).await?;
+        self.change_allowed(caller, &image, Rule::DeleteMember, "delete")?;
+        let deleted = self.db.member_delete(id, member).await;
+        deleted.map_err(|error| missing(error, &image, member))
+    }
+
+    /// Only `shared` images have members, and not everybody may change them.
+    fn change_allowed(
+        &self,
+        caller: &Caller,
+        image: &Image,
+        rule: Rule,
+        action: &'static str,
+    ) -> Result<()> {
+        let denied = || Error::MembersDenied {
+            action,
+            image: image.id.clone(),
+        };
+        if image.visibility != Visibility::Shared {
+            return Err(denied());
+        }
+        let allowed = self.allow(rule, caller, image, Error::ParentNotFound);
+        allowed.map_err(|error| match error {
+            Error::Denied(_) => denied(),
+            other => other,
+        })
+    }
+
+    async fn find(&self, caller: &Caller, image: &Image, member: &ProjectId) -> Result<Member> {
+        self.allow(Rule::GetMember, caller, image, Error::ParentNotFound)?;
+        let found = self.db.member(&image.id, member, &caller.viewer()).await;
+        found.map_err(|error| missing(error, image, member))
+    }
+}
+
+fn missing(error: db::Error, image: &Image, member: &ProjectId) -> Error {
+    match error {
+        db::Error::NotFound => Error::MemberNotFound {
+            image: image.id.clone(),
+            member: member.clone(),
+        },
+        error => error.into(),
+    }
+}

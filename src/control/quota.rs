@@ -1,1 +1,44 @@
-//! Static quotas of one image (reference C.7.1).
+//! Static quotas of one image (reference C.7.1) and the numbers that its columns hold.
+
+use super::{Error, Result, Settings};
+use crate::model::Image;
+
+/// Properties with this beginning are Glance's own: clients cannot set them, quotas do not count
+/// them.
+pub const RESERVED_PREFIX: &str = "os_glance";
+
+/// Refuses more tags than `image_tag_quota`.
+pub(super) fn tags(settings: &Settings, count: usize) -> Result<()> {
+    match over(settings.image_tag_quota, count) {
+        None => Ok(()),
+        Some((attempted, maximum)) => Err(Error::TooManyTags { attempted, maximum }),
+    }
+}
+
+/// Refuses more properties than `image_property_quota`.
+pub(super) fn properties(settings: &Settings, image: &Image) -> Result<()> {
+    let names = image.properties.keys();
+    let count = names
+        .filter(|name| !name.starts_with(RESERVED_PREFIX))
+        .count();
+    match over(settings.image_property_quota, count) {
+        None => Ok(()),
+        Some((attempted, maximum)) => Err(Error::TooManyProperties { attempted, maximum }),
+    }
+}
+
+/// What was attempted and the most there may be, where that is more.
+pub(super) fn over(quota: Option<u64>, count: usize) -> Option<(u64, u64)> {
+    let attempted = count as u64;
+    quota
+        .filter(|maximum| attempted > *maximum)
+        .map(|maximum| (attempted, maximum))
+}
+
+/// A number of `min_disk` or `min_ram`.
+pub(super) fn number(name: &'static str, value: i64) -> Result<i32> {
+    if value < 0 {
+        return Err(Error::NegativeNumber { name, value });
+    }
+    i32::try_from(value).map_err(|_| Error::NumberTooLarge { name })
+}

@@ -50,6 +50,8 @@ pub struct StoreSettings {
     pub weight: i64,
     /// Takes no uploads (http).
     pub read_only: bool,
+    /// What `GET /v2/info/stores/detail` tells besides (reference A.9), by kind of store.
+    pub properties: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Default for Settings {

@@ -5,10 +5,7 @@
 ///
 /// As webob has it: a header that is not well-formed accepts everything, an absent or empty one
 /// nothing.
-pub(super) fn preferred<'offer>(
-    accept: Option<&str>,
-    offers: &[&'offer str],
-) -> Option<&'offer str> {
+pub fn preferred<'offer>(accept: Option<&str>, offers: &[&'offer str]) -> Option<&'offer str> {
     let Some(ranges) = parse(accept.unwrap_or_default()) else {
         return offers.first().copied();
     };

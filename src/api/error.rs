@@ -1,0 +1,365 @@
+//! What goes wrong, as statuses and texts: the only place that knows both. The matches have no
+//! `_` arm, so that a new outcome does not compile until somebody has decided its status.
+
+use std::{borrow::Cow, io};
+
+use ::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+
+use super::schema::Violation;
+use crate::{
+    control::{self, db},
+    data, http,
+    http::Response,
+    store,
+};
+
+/// Why a request is not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Control's outcome.
+    #[error(transparent)]
+    Control(#[from] control::Error),
+    /// The request makes no sense; the text says why.
+    #[error("{0}")]
+    BadRequest(Cow<'static, str>),
+    /// An attribute that no client sets: `Attribute 'x' is read-only.`
+    #[error("{0}")]
+    Forbidden(String),
+    /// The same, where Glance gives the text as the detail.
+    #[error("{0}")]
+    ForbiddenDetail(String),
+    /// A body where none belongs.
+    #[error("A body is not expected with this request.")]
+    BodyUnexpected,
+    /// No body where one belongs.
+    #[error("Body expected in request.")]
+    BodyMissing,
+    /// No JSON.
+    #[error("Malformed JSON in request body.")]
+    BodyMalformed,
+    /// JSON, but neither array nor object.
+    #[error("Unexpected body type. Expected list/dict.")]
+    BodyScalar,
+    /// More JSON than we read.
+    #[error("The body of your request was too large for this server.")]
+    BodyTooLarge,
+    /// The body broke off: nobody will read the answer.
+    #[error("the body broke off")]
+    BodyBroken(#[source] io::Error),
+    /// A path that is no UTF-8.
+    #[error(
+        "Error decoding your request. Either the URL or the request body contained characters that \
+         could not be decoded by Glance"
+    )]
+    Undecodable,
+    /// `x-openstack-request-id` is longer than `max_request_id_length`.
+    #[error("x-openstack-request-id is too long, max size {limit}")]
+    RequestIdTooLong {
+        /// Bytes.
+        limit: usize,
+    },
+    /// No such route.
+    #[error("The resource could not be found.")]
+    NotFound,
+    /// A route of multi-store mode.
+    #[error("Multi backend is not supported at this site.")]
+    SingleStore,
+    /// The route has other methods.
+    #[error("the method is not allowed")]
+    MethodNotAllowed {
+        /// Those.
+        allow: String,
+    },
+    /// No route has the method.
+    #[error("the method is not implemented")]
+    NotImplemented,
+    /// A patch of another media type.
+    #[error(
+        "Image PATCH expects Content-Type one of: application/openstack-images-v2.0-json-patch, \
+         application/openstack-images-v2.1-json-patch"
+    )]
+    PatchMediaType,
+    /// Image data of another media type; the text says which.
+    #[error("{0}")]
+    DataMediaType(String),
+}
+
+/// What an error's rendering needs of its request.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    method: Method,
+    accept: Option<String>,
+    content_type: Option<HeaderValue>,
+}
+
+impl Asked {
+    /// Of that request.
+    pub fn of(head: &Parts) -> Self {
+        let accepts = head.headers.get_all(header::ACCEPT).iter();
+        let accepts: Vec<&str> = accepts.filter_map(|value| value.to_str().ok()).collect();
+        Self {
+            method: head.method.clone(),
+            accept: (!accepts.is_empty()).then(|| accepts.join(",")),
+            content_type: head.headers.get(header::CONTENT_TYPE).cloned(),
+        }
+    }
+}
+
+/// In which form the body goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// As the client likes it.
+    Negotiated,
+    /// Plain text, whatever the client likes.
+    Plain,
+}
+
+/// Where the error's own text goes in webob's template; the status's own text takes the other
+/// place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Explanation,
+    Detail,
+    /// Nowhere: it is for the log.
+    Log,
+}
+
+use Form::{Negotiated, Plain};
+use Place::{Detail, Explanation, Log};
+
+type Verdict = (StatusCode, Place, Form);
+
+impl Error {
+    /// A body that breaks the image schema.
+    pub(super) fn schema(violation: Violation) -> Self {
+        let text = format!("Provided object does not match schema 'image': {violation}");
+        Self::BadRequest(text.into())
+    }
+
+    /// The response. Failures of our own are logged here, once, under the request's id.
+    pub fn render(&self, asked: &Asked, request_id: &str) -> Response {
+        let (status, place, form) = self.verdict();
+        if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+            let cause = chain(self);
+            tracing::error!(request.id = request_id, %status, "{cause}");
+        }
+        let text = self.to_string();
+        let default = self.default_explanation(status, asked);
+        let (explanation, detail) = match place {
+            Explanation => (text.as_str(), ""),
+            Detail => (default.as_ref(), text.as_str()),
+            Log => (default.as_ref(), ""),
+        };
+        let accept = match form {
+            Negotiated => asked.accept.as_deref(),
+            Plain => Some("text/plain"),
+        };
+        let mut response = http::error::render(status, explanation, detail, accept);
+        if let Some((name, value)) = self.header() {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Control(error) => of_control(error),
+            Self::BadRequest(_)
+            | Self::BodyUnexpected
+            | Self::BodyMissing
+            | Self::BodyMalformed
+            | Self::BodyScalar
+            | Self::Undecodable => (StatusCode::BAD_REQUEST, Explanation, Negotiated),
+            Self::BodyBroken(_) => (StatusCode::BAD_REQUEST, Log, Negotiated),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, Explanation, Negotiated),
+            Self::ForbiddenDetail(_) => (StatusCode::FORBIDDEN, Detail, Negotiated),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Explanation, Plain),
+            Self::RequestIdTooLong { .. } => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                Explanation,
+                Negotiated,
+            ),
+            Self::NotFound => (StatusCode::NOT_FOUND, Log, Negotiated),
+            Self::SingleStore => (StatusCode::NOT_FOUND, Explanation, Negotiated),
+            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, Log, Negotiated),
+            Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, Log, Negotiated),
+            Self::PatchMediaType | Self::DataMediaType(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, Detail, Negotiated)
+            }
+        }
+    }
+
+    /// webob's own words for a status.
+    fn default_explanation(&self, status: StatusCode, asked: &Asked) -> Cow<'static, str> {
+        let text = match status {
+            StatusCode::BAD_REQUEST => {
+                "The server could not comply with the request since it is either malformed or \
+                 otherwise incorrect."
+            }
+            StatusCode::FORBIDDEN => "Access was denied to this resource.",
+            StatusCode::NOT_FOUND => "The resource could not be found.",
+            StatusCode::METHOD_NOT_ALLOWED => {
+                let method = &asked.method;
+                return format!("The method {method} is not allowed for this resource.").into();
+            }
+            StatusCode::CONFLICT => "There was a conflict when trying to complete your request.",
+            StatusCode::GONE => {
+                "This resource is no longer available.  No forwarding address is given."
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                "The body of your request was too large for this server."
+            }
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                let kind = asked.content_type.as_ref();
+                let kind = kind
+                    .and_then(|value| value.to_str().ok())
+                    .unwrap_or_default();
+                let text =
+                    format!("The request media type {kind} is not supported by this server.");
+                return text.into();
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE => "The Range requested is not available.",
+            StatusCode::NOT_IMPLEMENTED => {
+                let method = &asked.method;
+                let text =
+                    format!("The request method {method} is not implemented for this server.");
+                return text.into();
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                "The server is currently unavailable. Please try again at a later time."
+            }
+            _ => {
+                "The server has either erred or is incapable of performing the requested operation."
+            }
+        };
+        text.into()
+    }
+
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::MethodNotAllowed { allow } => {
+                Some((header::ALLOW, HeaderValue::from_str(allow).ok()?))
+            }
+            Self::PatchMediaType => Some((
+                HeaderName::from_static("accept-patch"),
+                HeaderValue::from_static(
+                    "application/openstack-images-v2.0-json-patch, \
+                     application/openstack-images-v2.1-json-patch",
+                ),
+            )),
+            _ => None,
+        }
+    }
+}
+
+fn of_control(error: &control::Error) -> Verdict {
+    use control::Error as E;
+    match error {
+        E::ReadOnly => (StatusCode::FORBIDDEN, Explanation, Plain),
+        E::Denied(_)
+        | E::Protected(_)
+        | E::WrongStatusFor { .. }
+        | E::FormatFixed(_)
+        | E::TagsDenied { .. }
+        | E::MembersDenied { .. }
+        | E::MembersUnlisted(_)
+        | E::LocationsInvisible(_)
+        | E::MarkerHidden(_) => (StatusCode::FORBIDDEN, Explanation, Negotiated),
+        E::OwnerFixed | E::PropertyFixed(_) | E::LocationsCleared => {
+            (StatusCode::FORBIDDEN, Detail, Negotiated)
+        }
+        E::ImageNotFound(_)
+        | E::ParentNotFound(_)
+        | E::NothingToDelete(_)
+        | E::NoMembers
+        | E::MemberNotFound { .. } => (StatusCode::NOT_FOUND, Explanation, Negotiated),
+        E::NoSuchTag => (StatusCode::NOT_FOUND, Log, Negotiated),
+        E::DuplicateImage(_) | E::DuplicateMember { .. } | E::InUse { .. } | E::Conflict => {
+            (StatusCode::CONFLICT, Explanation, Negotiated)
+        }
+        E::NoSuchProperty(_) | E::PropertyPresent(_) => (StatusCode::CONFLICT, Detail, Negotiated),
+        E::Status(_)
+        | E::NegativeNumber { .. }
+        | E::NumberTooLarge { .. }
+        | E::WideText(_)
+        | E::WideName
+        | E::WideParameter
+        | E::WideTag
+        | E::MemberStatus
+        | E::MarkerNotFound(_) => (StatusCode::BAD_REQUEST, Explanation, Negotiated),
+        E::TooManyProperties { .. } | E::TooManyTags { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, Explanation, Plain)
+        }
+        E::TooManyTagsOn { .. } | E::TooManyMembers { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, Explanation, Negotiated)
+        }
+        E::Store(error) => of_store(error),
+        E::Data(error) => of_data(error),
+        E::Db(error) => of_db(error),
+    }
+}
+
+/// Outside uploads and downloads, which word a store's failure themselves.
+fn of_store(error: &store::Error) -> Verdict {
+    match error {
+        store::Error::Busy(_) => (StatusCode::CONFLICT, Log, Negotiated),
+        store::Error::Denied(_) => (StatusCode::FORBIDDEN, Log, Negotiated),
+        store::Error::Full(_) => (StatusCode::PAYLOAD_TOO_LARGE, Log, Negotiated),
+        store::Error::NotFound(_) => (StatusCode::NOT_FOUND, Log, Negotiated),
+        store::Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, Log, Negotiated),
+        store::Error::AlreadyExists(_)
+        | store::Error::BadAddress(_)
+        | store::Error::Backend { .. }
+        | store::Error::Corrupt(_)
+        | store::Error::ReadOnly(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log, Negotiated),
+    }
+}
+
+fn of_data(error: &data::Error) -> Verdict {
+    match error {
+        data::Error::Busy | data::Error::Stopped(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, Log, Negotiated)
+        }
+        data::Error::Client(_) | data::Error::TooSlow => (StatusCode::BAD_REQUEST, Log, Negotiated),
+        data::Error::Format(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Detail, Negotiated),
+        data::Error::SizeExceeded { .. } | data::Error::SizeMismatch { .. } => {
+            (StatusCode::BAD_REQUEST, Explanation, Negotiated)
+        }
+        data::Error::Store(error) => of_store(error),
+        data::Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Explanation, Negotiated),
+    }
+}
+
+fn of_db(error: &db::Error) -> Verdict {
+    match error {
+        db::Error::Refused(_) => (StatusCode::BAD_REQUEST, Log, Negotiated),
+        db::Error::Busy | db::Error::Unavailable => {
+            (StatusCode::SERVICE_UNAVAILABLE, Log, Negotiated)
+        }
+        db::Error::Conflict
+        | db::Error::Duplicate(_)
+        | db::Error::Lost
+        | db::Error::NotFound
+        | db::Error::MarkerUnknown
+        | db::Error::MarkerHidden
+        | db::Error::Corrupt { .. }
+        | db::Error::Url(_)
+        | db::Error::Schema(_)
+        | db::Error::Backend(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log, Negotiated),
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        // Transparent wrappers repeat what they wrap.
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = inner.source();
+    }
+    text
+}

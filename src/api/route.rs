@@ -1,0 +1,171 @@
+//! Which handler answers a path and a method, and what is answered when none does (reference
+//! A.1.3).
+
+use ::http::{HeaderValue, Method, StatusCode, header};
+use futures_util::future::BoxFuture;
+
+use super::{Api, Call, Error, Result};
+use crate::http::{Body, Response};
+
+/// Answers one kind of request.
+pub(super) type HandlerFn = for<'a> fn(&'a Api, Call) -> BoxFuture<'a, Result<Response>>;
+
+/// Makes a [`HandlerFn`] of an `async fn`.
+macro_rules! to {
+    ($handler:path) => {
+        |api, call| Box::pin($handler(api, call))
+    };
+}
+pub(super) use to;
+
+/// A path and who answers it.
+pub(super) struct Route {
+    path: &'static str,
+    endpoints: &'static [Endpoint],
+    /// Whether other methods are refused with 405, or the path is then as if it were not there.
+    strict: bool,
+}
+
+/// A method of a path.
+pub(super) struct Endpoint {
+    method: &'static str,
+    handler: HandlerFn,
+    /// Refuses a request body.
+    bare: bool,
+}
+
+impl Route {
+    /// `{name}` in the path stands for any one segment.
+    pub(super) const fn new(path: &'static str, endpoints: &'static [Endpoint]) -> Self {
+        Self {
+            path,
+            endpoints,
+            strict: true,
+        }
+    }
+
+    /// One of the few for which Glance forgot to refuse other methods.
+    pub(super) const fn lax(path: &'static str, endpoints: &'static [Endpoint]) -> Self {
+        Self {
+            path,
+            endpoints,
+            strict: false,
+        }
+    }
+
+    fn allow(&self) -> String {
+        let methods: Vec<&str> = self.endpoints.iter().map(|e| e.method).collect();
+        methods.join(", ")
+    }
+}
+
+impl Endpoint {
+    /// With a body, or with one that does not matter.
+    pub(super) const fn new(method: &'static str, handler: HandlerFn) -> Self {
+        Self {
+            method,
+            handler,
+            bare: false,
+        }
+    }
+
+    /// Without a body.
+    pub(super) const fn bare(method: &'static str, handler: HandlerFn) -> Self {
+        Self {
+            method,
+            handler,
+            bare: true,
+        }
+    }
+}
+
+/// Calls who answers `path`, which is without the version. Also says which route it was.
+pub(super) async fn dispatch(
+    api: &Api,
+    routes: &'static [Route],
+    mut call: Call,
+    path: &str,
+) -> (&'static str, Result<Response>) {
+    if path.is_empty() {
+        return ("/v2", redirect(&call));
+    }
+    let path = path.trim_start_matches('/');
+    let found = routes
+        .iter()
+        .find_map(|route| Some((route, captures(route.path, path)?)));
+    let Some((route, params)) = found else {
+        return ("unknown", Err(unknown(&call)));
+    };
+    let method = &call.head.method;
+    let Some(endpoint) = route.endpoints.iter().find(|e| *method == e.method) else {
+        let error = if route.strict {
+            Error::MethodNotAllowed {
+                allow: route.allow(),
+            }
+        } else {
+            unknown(&call)
+        };
+        return (route.path, Err(error));
+    };
+    if endpoint.bare && call.has_body() {
+        return (route.path, Err(Error::BodyUnexpected));
+    }
+    call.params = params;
+    (route.path, (endpoint.handler)(api, call).await)
+}
+
+/// The method as a metric's label: no client can make up new ones.
+pub(super) fn label(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
+    let known = KNOWN.into_iter().find(|known| *known == method.as_str());
+    known.unwrap_or("other")
+}
+
+/// The segments that `{name}` stands for, if the path has the pattern.
+fn captures(pattern: &str, path: &str) -> Option<Vec<String>> {
+    let mut params = Vec::new();
+    let mut segments = path.split('/');
+    for expected in pattern.split('/').skip(1) {
+        let segment = segments.next()?;
+        if expected.starts_with('{') && !segment.is_empty() {
+            params.push(segment.to_owned());
+        } else if expected != segment {
+            return None;
+        }
+    }
+    segments.next().is_none().then_some(params)
+}
+
+fn unknown(call: &Call) -> Error {
+    match label(&call.head.method) {
+        "other" => Error::NotImplemented,
+        _ => Error::NotFound,
+    }
+}
+
+/// `/v2` alone.
+fn redirect(call: &Call) -> Result<Response> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::FOUND;
+    let kind = HeaderValue::from_static("text/plain; charset=utf8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+        .headers_mut()
+        .insert(header::LOCATION, call.absolute("/v2/"));
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::captures;
+
+    #[test]
+    fn a_parameter_is_one_segment_that_is_not_empty() {
+        let pattern = "/images/{image}/tags/{tag}";
+        let found = captures(pattern, "images/a/tags/b c").unwrap();
+        assert_eq!(found, ["a", "b c"]);
+        assert!(captures(pattern, "images//tags/b").is_none());
+        assert!(captures(pattern, "images/a/tags/b/").is_none());
+        assert!(captures(pattern, "images/a/tags").is_none());
+    }
+}

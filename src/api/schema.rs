@@ -1,0 +1,404 @@
+//! The schema documents of `/v2/schemas`, and the check of request bodies against the image's
+//! (reference A.3.2).
+
+mod python;
+pub mod validate;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use validate::Validator;
+pub use validate::Violation;
+
+/// What the stock `schema-image.json` declares: properties that many deployments set.
+const STOCK_PROPERTIES: &str = include_str!("schema/stock.json");
+
+const UUID_PATTERN: &str = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-\
+                            ([0-9a-fA-F]){12}$";
+
+/// The documents, ready to send, and the validator of images.
+#[derive(Debug)]
+pub struct Schemas {
+    /// `GET /v2/schemas/image`.
+    pub image: Bytes,
+    /// `GET /v2/schemas/images`.
+    pub images: Bytes,
+    /// `GET /v2/schemas/member`.
+    pub member: Bytes,
+    /// `GET /v2/schemas/members`.
+    pub members: Bytes,
+    properties: Map<String, Value>,
+    validator: Validator,
+}
+
+/// A `schema-image.json` that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not JSON.
+    #[error("it is not JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Not an object of objects.
+    #[error("it must be an object of property schemas, or have one as \"properties\"")]
+    Shape,
+    /// A base property of another shape.
+    #[error("custom properties ({0}) conflict with base properties")]
+    Conflict(String),
+    /// A `pattern` that is no regular expression.
+    #[error(transparent)]
+    Pattern(#[from] regex::Error),
+}
+
+impl Schemas {
+    /// `properties_json` is the text of `schema-image.json`, flat or with `properties` and
+    /// `required`; none stands for the stock file.
+    pub fn new(
+        disk_formats: &[String],
+        container_formats: &[String],
+        properties_json: Option<&str>,
+    ) -> Result<Self, Error> {
+        let mut properties = base_properties(disk_formats, container_formats);
+        let custom: Value = serde_json::from_str(properties_json.unwrap_or(STOCK_PROPERTIES))?;
+        let required = merge(&mut properties, custom)?;
+        let image = image_schema(&properties, required);
+        let images = collection("images", &image, true);
+        let member = json!({"name": "member", "properties": member_properties()});
+        let members = collection("members", &member, false);
+        Ok(Self {
+            image: document(&image),
+            images: document(&images),
+            member: document(&member),
+            members: document(&members),
+            properties,
+            validator: Validator::new(image)?,
+        })
+    }
+
+    /// Checks an image, or a part of one, as a client sent it.
+    pub fn validate(&self, object: &Map<String, Value>) -> Result<(), Violation> {
+        self.validator.validate(object)
+    }
+
+    /// Whether the schema names the property; one that it names may be null.
+    pub fn declares(&self, property: &str) -> bool {
+        self.properties.contains_key(property)
+    }
+}
+
+fn document(schema: &Value) -> Bytes {
+    schema.to_string().into()
+}
+
+/// Adds the operator's properties; returns what is required.
+fn merge(properties: &mut Map<String, Value>, custom: Value) -> Result<Option<Value>, Error> {
+    let Value::Object(mut custom) = custom else {
+        return Err(Error::Shape);
+    };
+    let mut required = None;
+    if custom.contains_key("properties") {
+        required = custom
+            .remove("required")
+            .filter(|names| names.as_array().is_some_and(|names| !names.is_empty()));
+        custom = match custom.remove("properties") {
+            Some(Value::Object(inner)) => inner,
+            _ => return Err(Error::Shape),
+        };
+    }
+    let mut conflicts = Vec::new();
+    for (name, mut schema) in custom {
+        let members = schema.as_object_mut().ok_or(Error::Shape)?;
+        members.insert("is_base".into(), Value::Bool(false));
+        if properties.get(&name).is_some_and(|base| *base != schema) {
+            conflicts.push(name);
+        } else {
+            properties.insert(name, schema);
+        }
+    }
+    if conflicts.is_empty() {
+        Ok(required)
+    } else {
+        Err(Error::Conflict(conflicts.join(", ")))
+    }
+}
+
+fn image_schema(properties: &Map<String, Value>, required: Option<Value>) -> Value {
+    let mut schema = json!({
+        "name": "image",
+        "properties": properties,
+        "additionalProperties": {"type": "string"},
+    });
+    if let Some(required) = required {
+        schema["required"] = required;
+    }
+    schema["links"] = json!([
+        {"rel": "self", "href": "{self}"},
+        {"rel": "enclosure", "href": "{file}"},
+        {"rel": "describedby", "href": "{schema}"},
+    ]);
+    schema
+}
+
+/// A list of items; `paged` lists link to their pages.
+fn collection(name: &str, item: &Value, paged: bool) -> Value {
+    let mut properties = Map::new();
+    properties.insert(name.into(), json!({"type": "array", "items": item}));
+    let mut links = Vec::new();
+    if paged {
+        for page in ["first", "next"] {
+            properties.insert(page.into(), json!({"type": "string"}));
+            links.push(json!({"rel": page, "href": format!("{{{page}}}")}));
+        }
+    }
+    properties.insert("schema".into(), json!({"type": "string"}));
+    links.push(json!({"rel": "describedby", "href": "{schema}"}));
+    json!({"name": name, "properties": properties, "links": links})
+}
+
+/// The attributes of every image, in Glance's order and words.
+fn base_properties(disk_formats: &[String], container_formats: &[String]) -> Map<String, Value> {
+    let formats = |names: &[String]| {
+        let names = names.iter().map(|name| Value::from(name.as_str()));
+        Value::Array(std::iter::once(Value::Null).chain(names).collect())
+    };
+    let table = [
+        (
+            "id",
+            json!({"type": "string", "description": "An identifier for the image", "pattern": UUID_PATTERN}),
+        ),
+        (
+            "name",
+            json!({"type": ["null", "string"], "description": "Descriptive name for the image", "maxLength": 255}),
+        ),
+        (
+            "status",
+            json!({"type": "string", "readOnly": true, "description": "Status of the image",
+            "enum": ["queued", "saving", "active", "killed", "deleted", "uploading", "importing", "pending_delete", "deactivated"]}),
+        ),
+        (
+            "visibility",
+            json!({"type": "string", "description": "Scope of image accessibility", "enum": ["community", "public", "private", "shared"]}),
+        ),
+        (
+            "protected",
+            json!({"type": "boolean", "description": "If true, image will not be deletable."}),
+        ),
+        (
+            "os_hidden",
+            json!({"type": "boolean", "description": "If true, image will not appear in default image list response."}),
+        ),
+        (
+            "checksum",
+            json!({"type": ["null", "string"], "readOnly": true, "description": "md5 hash of image contents.", "maxLength": 32}),
+        ),
+        (
+            "os_hash_algo",
+            json!({"type": ["null", "string"], "readOnly": true, "description": "Algorithm to calculate the os_hash_value", "maxLength": 64}),
+        ),
+        (
+            "os_hash_value",
+            json!({"type": ["null", "string"], "readOnly": true,
+            "description": "Hexdigest of the image contents using the algorithm specified by the os_hash_algo", "maxLength": 128}),
+        ),
+        (
+            "owner",
+            json!({"type": ["null", "string"], "description": "Owner of the image", "maxLength": 255}),
+        ),
+        (
+            "size",
+            json!({"type": ["null", "integer"], "readOnly": true, "description": "Size of image file in bytes"}),
+        ),
+        (
+            "virtual_size",
+            json!({"type": ["null", "integer"], "readOnly": true, "description": "Virtual size of image in bytes"}),
+        ),
+        (
+            "container_format",
+            json!({"type": ["null", "string"], "description": "Format of the container", "enum": formats(container_formats)}),
+        ),
+        (
+            "disk_format",
+            json!({"type": ["null", "string"], "description": "Format of the disk", "enum": formats(disk_formats)}),
+        ),
+        (
+            "created_at",
+            json!({"type": "string", "readOnly": true, "description": "Date and time of image registration"}),
+        ),
+        (
+            "updated_at",
+            json!({"type": "string", "readOnly": true, "description": "Date and time of the last image modification"}),
+        ),
+        (
+            "tags",
+            json!({"type": "array", "description": "List of strings related to the image", "items": {"type": "string", "maxLength": 255}}),
+        ),
+        (
+            "direct_url",
+            json!({"type": "string", "readOnly": true, "description": "URL to access the image file kept in external store"}),
+        ),
+        (
+            "min_ram",
+            json!({"type": "integer", "description": "Amount of ram (in MB) required to boot image."}),
+        ),
+        (
+            "min_disk",
+            json!({"type": "integer", "description": "Amount of disk space (in GB) required to boot image."}),
+        ),
+        (
+            "self",
+            json!({"type": "string", "readOnly": true, "description": "An image self url"}),
+        ),
+        (
+            "file",
+            json!({"type": "string", "readOnly": true, "description": "An image file url"}),
+        ),
+        (
+            "stores",
+            json!({"type": "string", "readOnly": true, "description":
+            "Store in which image data resides.  Only present when the operator has enabled multiple stores.  May be a comma-separated list of store identifiers."}),
+        ),
+        (
+            "schema",
+            json!({"type": "string", "readOnly": true, "description": "An image schema url"}),
+        ),
+        ("locations", locations_property()),
+    ];
+    table
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .into_iter()
+        .collect()
+}
+
+fn locations_property() -> Value {
+    json!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "url": {"type": "string", "maxLength": 255},
+                "metadata": {"type": "object"},
+                "validation_data": {
+                    "description": "Values to be used to populate the corresponding image properties. If the image \
+                                    status is not 'queued', values must exactly match those already contained in \
+                                    the image properties.",
+                    "type": "object",
+                    "writeOnly": true,
+                    "additionalProperties": false,
+                    "properties": {
+                        "checksum": {"type": "string", "minLength": 32, "maxLength": 32},
+                        "os_hash_algo": {"type": "string", "maxLength": 64},
+                        "os_hash_value": {"type": "string", "maxLength": 128},
+                    },
+                    "required": ["os_hash_algo", "os_hash_value"],
+                },
+            },
+            "required": ["url", "metadata"],
+        },
+        "description": "A set of URLs to access the image file kept in external store",
+    })
+}
+
+fn member_properties() -> Value {
+    json!({
+        "member_id": {"type": "string", "description": "An identifier for the image member (tenantId)"},
+        "image_id": {"type": "string", "description": "An identifier for the image", "pattern": UUID_PATTERN},
+        "created_at": {"type": "string", "description": "Date and time of image member creation"},
+        "updated_at": {"type": "string", "description": "Date and time of last modification of image member"},
+        "status": {"type": "string", "description": "The status of this image member", "enum": ["pending", "accepted", "rejected"]},
+        "schema": {"readOnly": true, "type": "string"},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schemas() -> Schemas {
+        let formats = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        Schemas::new(&formats("raw qcow2"), &formats("bare"), None).unwrap()
+    }
+
+    fn violation(body: Value) -> String {
+        let violation = schemas().validate(body.as_object().unwrap()).unwrap_err();
+        violation.to_string()
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_as_jsonschema_tells_it() {
+        let expected = "1 is not of type 'null', 'string'\n\nFailed validating 'type' in \
+                        schema['properties']['name']:\n    {'type': ['null', 'string'],\n     \
+                        'description': 'Descriptive name for the image',\n     'maxLength': \
+                        255}\n\nOn instance['name']:\n    1";
+        assert_eq!(violation(json!({"name": 1})), expected);
+    }
+
+    #[test]
+    fn items_and_extras_are_located() {
+        let tags = violation(json!({"tags": ["a", 1]}));
+        assert!(
+            tags.contains("schema['properties']['tags']['items']"),
+            "{tags}"
+        );
+        assert!(tags.ends_with("On instance['tags'][1]:\n    1"), "{tags}");
+        let extra = violation(json!({"foo": 1}));
+        assert!(
+            extra.contains("schema['additionalProperties']:\n    {'type': 'string'}"),
+            "{extra}"
+        );
+    }
+
+    #[test]
+    fn the_shallowest_break_and_of_those_the_last_by_name_is_told() {
+        let text = violation(json!({"name": 1, "min_ram": "x", "tags": [1], "zz": 3}));
+        assert!(text.starts_with("3 is not of type 'string'"), "{text}");
+    }
+
+    #[test]
+    fn formats_ids_and_lengths_are_checked() {
+        let format = violation(json!({"disk_format": "foo"}));
+        assert!(
+            format.starts_with("'foo' is not one of [None, 'raw', 'qcow2']"),
+            "{format}"
+        );
+        let id = violation(json!({"id": "x"}));
+        assert!(id.starts_with("'x' does not match '^("), "{id}");
+        let name = violation(json!({"name": "é".repeat(256)}));
+        assert!(name.contains("' is too long"), "{name}");
+        assert!(
+            schemas()
+                .validate(json!({"name": "é".repeat(255)}).as_object().unwrap())
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn whole_numbers_are_integers_and_truth_is_not() {
+        assert!(
+            schemas()
+                .validate(json!({"min_disk": 1.0}).as_object().unwrap())
+                .is_ok()
+        );
+        assert!(violation(json!({"min_disk": true})).starts_with("True is not of type 'integer'"));
+    }
+
+    #[test]
+    fn the_operators_file_is_merged_in_both_forms() {
+        let flat = Schemas::new(&[], &[], Some(r#"{"x": {"type": "string"}}"#)).unwrap();
+        assert!(flat.declares("x") && !flat.declares("kernel_id"));
+        let text = r#"{"properties": {"x": {"type": "string"}}, "required": ["x"]}"#;
+        let nested = Schemas::new(&[], &[], Some(text)).unwrap();
+        let error = nested.validate(&Map::new()).unwrap_err().to_string();
+        assert!(
+            error.starts_with(
+                "'x' is a required property\n\nFailed validating 'required' in schema:"
+            )
+        );
+    }
+
+    #[test]
+    fn a_base_property_cannot_be_redefined() {
+        let error = Schemas::new(&[], &[], Some(r#"{"name": {"type": "string"}}"#)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "custom properties (name) conflict with base properties"
+        );
+    }
+}

@@ -1,0 +1,28 @@
+//! Handlers, one file a resource: parse, ask control, render.
+
+pub mod discovery;
+pub mod image_actions;
+pub mod image_members;
+pub mod image_tags;
+pub mod images;
+pub mod schemas;
+
+use ::http::{HeaderValue, StatusCode, header};
+use bytes::Bytes;
+
+use crate::http::{Body, Response};
+
+/// A JSON document, 200.
+pub(super) fn json(document: Bytes) -> Response {
+    let mut response = Response::new(Body::full(document));
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Nothing, 204.
+pub(super) fn no_content() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}

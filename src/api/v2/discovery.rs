@@ -1,0 +1,68 @@
+//! `/v2/info`: what this site offers (reference A.9).
+
+use serde_json::{Map, Value, json as value};
+
+use super::json;
+use crate::{
+    api::{Api, Call, Error, Result},
+    control::{Rule, StoreSettings, policy::Target},
+    http::Response,
+};
+
+/// `GET /v2/info/import`: no method works yet, and none is listed.
+pub async fn import(_: &Api, _: Call) -> Result<Response> {
+    let methods = value!({
+        "import-methods": {
+            "description": "Import methods available.",
+            "type": "array",
+            "value": [],
+        }
+    });
+    Ok(json(methods.to_string().into()))
+}
+
+/// `GET /v2/info/stores`.
+pub async fn stores(api: &Api, _: Call) -> Result<Response> {
+    listed(api, |_, _| {})
+}
+
+/// `GET /v2/info/stores/detail`: what operators and other services may know besides.
+pub async fn stores_detail(api: &Api, call: Call) -> Result<Response> {
+    let policy = &api.control.policy;
+    policy.allow(Rule::StoresInfoDetail, &call.caller, Target::Service)?;
+    listed(api, |store, shown| {
+        let kind = api.control.stores.get(&store.id).map(|store| store.kind());
+        shown.insert("type".into(), kind.into());
+        shown.insert("weight".into(), store.weight.into());
+        shown.insert("properties".into(), store.properties.clone().into());
+    })
+}
+
+/// `GET /v2/info/usage`: empty without Keystone's limits.
+pub async fn usage(_: &Api, _: Call) -> Result<Response> {
+    Ok(json(r#"{"usage": {}}"#.into()))
+}
+
+fn listed(api: &Api, add: impl Fn(&StoreSettings, &mut Map<String, Value>)) -> Result<Response> {
+    let control = &api.control;
+    if !control.settings.multistore {
+        return Err(Error::SingleStore);
+    }
+    let shown = control.settings.stores.iter().map(|store| {
+        let mut shown = Map::new();
+        shown.insert("id".into(), store.id.as_str().into());
+        if let Some(description) = &store.description {
+            shown.insert("description".into(), description.as_str().into());
+        }
+        if store.id == *control.stores.default_id() {
+            shown.insert("default".into(), "true".into());
+        }
+        if store.read_only {
+            shown.insert("read-only".into(), "true".into());
+        }
+        add(store, &mut shown);
+        Value::Object(shown)
+    });
+    let document = value!({"stores": shown.collect::<Vec<_>>()});
+    Ok(json(document.to_string().into()))
+}

@@ -1,0 +1,78 @@
+//! `/v2/images/{id}/members` (reference A.7).
+
+use serde_json::Value;
+
+use super::{json, no_content};
+use crate::{
+    api::{Api, Call, Error, Result, view},
+    http::Response,
+    model::ProjectId,
+};
+
+/// `GET .../members`.
+pub async fn list(api: &Api, call: Call) -> Result<Response> {
+    let id = call.image_id();
+    let members = api.control.member_list(&call.caller, &id).await?;
+    Ok(json(view::members(&members)))
+}
+
+/// `POST .../members`.
+pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
+    let body = call.json(api.settings.json_body_limit_bytes).await?;
+    let member = ProjectId::new(new_member(&body)?);
+    let id = call.image_id();
+    let created = api.control.member_create(&call.caller, &id, &member);
+    Ok(json(view::member(&created.await?)))
+}
+
+/// `GET .../members/{member}`.
+pub async fn show(api: &Api, call: Call) -> Result<Response> {
+    let (id, member) = (call.image_id(), member_of(&call));
+    let found = api.control.member_show(&call.caller, &id, &member).await?;
+    Ok(json(view::member(&found)))
+}
+
+/// `PUT .../members/{member}`.
+pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
+    let body = call.json(api.settings.json_body_limit_bytes).await?;
+    let status = new_status(&body)?;
+    let (id, member) = (call.image_id(), member_of(&call));
+    let updated = api
+        .control
+        .member_update(&call.caller, &id, &member, status);
+    Ok(json(view::member(&updated.await?)))
+}
+
+/// `DELETE .../members/{member}`.
+pub async fn delete(api: &Api, call: Call) -> Result<Response> {
+    let (id, member) = (call.image_id(), member_of(&call));
+    api.control
+        .member_delete(&call.caller, &id, &member)
+        .await?;
+    Ok(no_content())
+}
+
+fn member_of(call: &Call) -> ProjectId {
+    ProjectId::new(call.params[1].as_str())
+}
+
+fn new_member(body: &Value) -> Result<&str> {
+    let text = match body.get("member") {
+        None if body.is_object() => "Member to be added not specified",
+        Some(Value::String(member)) if !member.is_empty() => return Ok(member),
+        Some(Value::String(_) | Value::Null) => "Member can't be empty",
+        _ => "Expected a member in the form: {\"member\": \"image_id\"}",
+    };
+    Err(Error::BadRequest(text.into()))
+}
+
+/// Any text: whether it is a status is for control, which first looks for the member.
+fn new_status(body: &Value) -> Result<&str> {
+    let text = match body.get("status") {
+        None if body.is_object() => "Status not specified",
+        Some(Value::String(status)) => return Ok(status),
+        Some(_) => return Ok(""),
+        None => "Expected a status in the form: {\"status\": \"status\"}",
+    };
+    Err(Error::BadRequest(text.into()))
+}

@@ -1,0 +1,180 @@
+//! `/v2/images` (reference A.4).
+
+use ::http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Map, Value};
+
+use super::{json, no_content};
+use crate::{
+    api::{Api, Call, Error, Result, filter, patch, view::Views},
+    control::{Caller, image::NewImage},
+    http::Response,
+    model::{ImageId, image::UnknownWord},
+};
+
+const STORE_IDS: HeaderName = HeaderName::from_static("openstack-image-store-ids");
+
+/// Attributes that a client may not even mention, in the order of their refusal.
+const DISALLOWED: [&str; 5] = ["direct_url", "self", "file", "schema", "stores"];
+
+/// Attributes that a new image does not have yet.
+const READ_ONLY: [&str; 6] = [
+    "created_at",
+    "updated_at",
+    "status",
+    "checksum",
+    "size",
+    "virtual_size",
+];
+
+/// `GET /v2/images`.
+pub async fn list(api: &Api, call: Call) -> Result<Response> {
+    let asked = call.head.uri.query().unwrap_or_default();
+    let listing = filter::parse(asked, &api.settings)?;
+    let page = api.control.image_list(&call.caller, &listing.query).await?;
+    let first = match listing.echo.as_str() {
+        "" => "/v2/images".to_owned(),
+        echo => format!("/v2/images?{echo}"),
+    };
+    let next = page.next.as_ref().map(|marker| next(&listing.echo, marker));
+    let views = views(api, &call.caller);
+    Ok(json(views.images(&page.images, &first, next.as_deref())))
+}
+
+/// `POST /v2/images`.
+pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
+    let body = call.json(api.settings.json_body_limit_bytes).await?;
+    let new = new_image(api, body)?;
+    let image = api.control.image_create(&call.caller, new).await?;
+    let mut response = json(views(api, &call.caller).image(&image));
+    *response.status_mut() = StatusCode::CREATED;
+    let address = call.absolute(&format!("/v2/images/{}", image.id));
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, address);
+    let settings = &api.control.settings;
+    if settings.multistore {
+        let ids: Vec<&str> = settings.stores.iter().map(|s| s.id.as_str()).collect();
+        if let Ok(ids) = HeaderValue::from_str(&ids.join(",")) {
+            headers.insert(STORE_IDS, ids);
+        }
+    }
+    Ok(response)
+}
+
+/// `GET /v2/images/{id}`.
+pub async fn show(api: &Api, call: Call) -> Result<Response> {
+    let id = call.image_id();
+    let image = api.control.image_show(&call.caller, &id).await?;
+    Ok(json(views(api, &call.caller).image(&image)))
+}
+
+/// `PATCH /v2/images/{id}`.
+pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
+    let version = patch::Version::of(call.content_type()).ok_or(Error::PatchMediaType)?;
+    let body = call.json(api.settings.json_body_limit_bytes).await?;
+    let changes = patch::changes(version, body, &api.schemas)?;
+    let id = call.image_id();
+    let updated = api.control.image_update(&call.caller, &id, &changes);
+    Ok(json(views(api, &call.caller).image(&updated.await?)))
+}
+
+/// `DELETE /v2/images/{id}`.
+pub async fn delete(api: &Api, call: Call) -> Result<Response> {
+    let id = call.image_id();
+    api.control.image_delete(&call.caller, &id).await?;
+    Ok(no_content())
+}
+
+fn views<'a>(api: &'a Api, caller: &'a Caller) -> Views<'a> {
+    Views {
+        settings: &api.control.settings,
+        schemas: &api.schemas,
+        caller,
+    }
+}
+
+fn next(echo: &str, marker: &ImageId) -> String {
+    let marker = filter::encode([("marker", marker.as_str())].into_iter());
+    let separator = if echo.is_empty() { "" } else { "&" };
+    format!("/v2/images?{echo}{separator}{marker}")
+}
+
+/// The body of a create, in the order in which Glance refuses.
+fn new_image(api: &Api, body: Value) -> Result<NewImage> {
+    let Value::Object(mut members) = body else {
+        let text = "Provided object does not match schema 'image': an object is expected";
+        return Err(Error::BadRequest(text.into()));
+    };
+    let read_only = |name: &str| Error::Forbidden(format!("Attribute '{name}' is read-only."));
+    if let Some(name) = DISALLOWED
+        .into_iter()
+        .find(|name| members.contains_key(*name))
+    {
+        return Err(read_only(name));
+    }
+    api.schemas.validate(&members).map_err(Error::schema)?;
+    let forbidden = READ_ONLY
+        .into_iter()
+        .find(|name| members.contains_key(*name));
+    let mut new = taken(&mut members)?;
+    for name in members
+        .keys()
+        .filter(|name| !READ_ONLY.contains(&name.as_str()))
+    {
+        if name.chars().count() > patch::NAME_LENGTH_MAX {
+            let text = "Custom property should not be greater than 255 characters.";
+            return Err(Error::BadRequest(text.into()));
+        }
+        if patch::is_reserved(name) {
+            return Err(Error::ForbiddenDetail(format!(
+                "Attribute '{name}' is reserved."
+            )));
+        }
+    }
+    if let Some(name) = forbidden {
+        return Err(read_only(name));
+    }
+    if members.contains_key("locations") {
+        return Err(Error::Forbidden(
+            "Attribute 'locations' is reserved.".into(),
+        ));
+    }
+    let properties = members.into_iter();
+    new.properties = properties
+        .map(|(name, value)| (name, patch::property_value(value)))
+        .collect();
+    Ok(new)
+}
+
+/// Takes what every image has out of a body that the schema has accepted.
+fn taken(members: &mut Map<String, Value>) -> Result<NewImage> {
+    let mut take = |name: &str| members.remove(name);
+    let text = |value: Option<Value>| match value {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
+    let truth = |value: Option<Value>| value == Some(Value::Bool(true));
+    let number = |value: Option<Value>| value.map_or(0, |value| patch::whole(&value));
+    let visibility = match text(take("visibility")).map(|word| word.parse()) {
+        None => None,
+        Some(Ok(visibility)) => Some(visibility),
+        Some(Err(UnknownWord(word))) => {
+            return Err(Error::BadRequest(
+                format!("Invalid visibility value: {word}").into(),
+            ));
+        }
+    };
+    Ok(NewImage {
+        id: text(take("id")).map(ImageId::new),
+        name: text(take("name")),
+        visibility,
+        protected: truth(take("protected")),
+        os_hidden: truth(take("os_hidden")),
+        owner: take("owner").map(|owner| patch::owner(&owner)),
+        container_format: text(take("container_format")),
+        disk_format: text(take("disk_format")),
+        min_disk_gib: number(take("min_disk")),
+        min_ram_mib: number(take("min_ram")),
+        tags: take("tags").map(patch::tags).unwrap_or_default(),
+        properties: Default::default(),
+    })
+}

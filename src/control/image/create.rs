@@ -1,0 +1,99 @@
+//! `POST /v2/images` (reference A.4.1).
+
+use std::collections::BTreeMap;
+
+use super::{now, text};
+use crate::{
+    control::{Caller, Control, Error, Result, Rule, db, policy::Target, quota},
+    model::{Image, ImageId, ProjectId, Status, Visibility},
+};
+
+/// An image as a client asks for it.
+#[derive(Clone, Debug, Default)]
+pub struct NewImage {
+    /// Chosen by the client, else by us.
+    pub id: Option<ImageId>,
+    /// At most 255 characters.
+    pub name: Option<String>,
+    /// `shared` unless given.
+    pub visibility: Option<Visibility>,
+    /// See [`Image::protected`].
+    pub protected: bool,
+    /// See [`Image::os_hidden`].
+    pub os_hidden: bool,
+    /// The caller's project unless given; may be given as nobody.
+    pub owner: Option<Option<ProjectId>>,
+    /// See [`Image::container_format`].
+    pub container_format: Option<String>,
+    /// See [`Image::disk_format`].
+    pub disk_format: Option<String>,
+    /// GiB.
+    pub min_disk_gib: i64,
+    /// MiB.
+    pub min_ram_mib: i64,
+    /// Without repetitions.
+    pub tags: Vec<String>,
+    /// Custom properties.
+    pub properties: BTreeMap<String, Option<String>>,
+}
+
+impl Control {
+    /// Records an image without data.
+    ///
+    /// # Errors
+    /// [`Error::Denied`], [`Error::TooManyTags`], [`Error::TooManyProperties`],
+    /// [`Error::NegativeNumber`], [`Error::NumberTooLarge`], [`Error::WideText`] and its like,
+    /// [`Error::DuplicateImage`].
+    pub async fn image_create(&self, caller: &Caller, new: NewImage) -> Result<Image> {
+        let image = proposed(caller, new)?;
+        let target = Target::Image(&image);
+        self.policy.allow(Rule::AddImage, caller, target)?;
+        self.allow_visibility(caller, &image)?;
+        quota::tags(&self.settings, image.tags.len())?;
+        quota::properties(&self.settings, &image)?;
+        text::check(&image)?;
+        match self.db.image_create(&image).await {
+            Ok(()) => Ok(image),
+            Err(db::Error::Duplicate(_)) => Err(Error::DuplicateImage(image.id)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Showing an image to everybody has rules of its own.
+    pub(super) fn allow_visibility(&self, caller: &Caller, image: &Image) -> Result<()> {
+        let rule = match image.visibility {
+            Visibility::Public => Rule::PublicizeImage,
+            Visibility::Community => Rule::CommunitizeImage,
+            Visibility::Shared | Visibility::Private => return Ok(()),
+        };
+        self.policy.allow(rule, caller, Target::Image(image))
+    }
+}
+
+fn proposed(caller: &Caller, new: NewImage) -> Result<Image> {
+    let created_at = now();
+    Ok(Image {
+        id: new.id.unwrap_or_else(ImageId::random),
+        name: new.name,
+        status: Status::Queued,
+        visibility: new.visibility.unwrap_or(Visibility::Shared),
+        protected: new.protected,
+        os_hidden: new.os_hidden,
+        container_format: new.container_format,
+        disk_format: new.disk_format,
+        size_bytes: None,
+        virtual_size_bytes: None,
+        checksum: None,
+        os_hash_algo: None,
+        os_hash_value: None,
+        min_disk_gib: quota::number("min_disk", new.min_disk_gib)?,
+        min_ram_mib: quota::number("min_ram", new.min_ram_mib)?,
+        owner: new.owner.unwrap_or_else(|| caller.project.clone()),
+        created_at,
+        updated_at: created_at,
+        deleted_at: None,
+        properties: new.properties,
+        tags: new.tags,
+        locations: Vec::new(),
+    })
+}

@@ -1,0 +1,80 @@
+//! `DELETE /v2/images/{id}` (reference A.4.6): the data first, then the record, so that a failure
+//! leaves an image that can be deleted again.
+
+use tracing::{error, info, warn};
+
+use super::{ATTEMPTS_MAX, now};
+use crate::{
+    control::{Caller, Control, Error, Result, Rule, db},
+    model::{Image, ImageId, Location, LocationStatus, Status},
+    store,
+};
+
+impl Control {
+    /// Deletes an image and its data. An upload in flight learns of it and publishes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NothingToDelete`], [`Error::Denied`], [`Error::Protected`], [`Error::InUse`],
+    /// [`Error::Status`]; [`Error::Store`] when a store fails in a way that deleting again may mend.
+    pub async fn image_delete(&self, caller: &Caller, id: &ImageId) -> Result<()> {
+        for _ in 0..ATTEMPTS_MAX {
+            let image = self.load(caller, id, Error::NothingToDelete).await?;
+            self.allow(Rule::DeleteImage, caller, &image, Error::NothingToDelete)?;
+            if image.protected {
+                return Err(Error::Protected(image.id));
+            }
+            let status = image.status.transition(Status::Deleted)?;
+            self.remove_data(&image).await?;
+            let deleted = Image {
+                status,
+                deleted_at: Some(now()),
+                ..image
+            };
+            match self.db.image_delete(&deleted).await {
+                Ok(()) => {
+                    info!(image.id = %id, "Deleted image {id}");
+                    return Ok(());
+                }
+                // Its upload ended, or it was deactivated, meanwhile: look again.
+                Err(db::Error::Conflict) => {}
+                Err(db::Error::NotFound) => return Err(Error::NothingToDelete(id.clone())),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    async fn remove_data(&self, image: &Image) -> Result<()> {
+        for location in &image.locations {
+            if location.status == LocationStatus::Active {
+                self.remove_location(image, location).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Data that is gone already, or in a store that takes no deletes, hinders nobody.
+    pub(super) async fn remove_location(&self, image: &Image, location: &Location) -> Result<()> {
+        let id = &image.id;
+        let Some(store) = self.store_of(location) else {
+            error!(image.id = %id, "No store for the data of image {id}: it stays where it is");
+            return Ok(());
+        };
+        match store.delete(&location.url).await {
+            Ok(()) => Ok(()),
+            Err(store::Error::Busy(reason)) => Err(Error::InUse {
+                image: id.clone(),
+                reason,
+            }),
+            Err(
+                cause @ (store::Error::NotFound(_)
+                | store::Error::ReadOnly(_)
+                | store::Error::BadAddress(_)),
+            ) => {
+                warn!(image.id = %id, store = %store.id(), %cause, "No data to delete of image {id}");
+                Ok(())
+            }
+            Err(cause) => Err(cause.into()),
+        }
+    }
+}

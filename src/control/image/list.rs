@@ -1,0 +1,52 @@
+//! `GET /v2/images` (reference A.4.3).
+
+use crate::{
+    control::{
+        Caller, Control, Error, Result, Rule,
+        db::{self, ListQuery},
+        policy::Target,
+    },
+    model::{Image, ImageId},
+};
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// In the order asked for.
+    pub images: Vec<Image>,
+    /// The marker of the next page, if there may be one.
+    pub next: Option<ImageId>,
+}
+
+impl Control {
+    /// The images that the caller may see and the query asks for.
+    ///
+    /// # Errors
+    /// [`Error::Denied`], [`Error::MarkerNotFound`], [`Error::MarkerHidden`].
+    pub async fn image_list(&self, caller: &Caller, query: &ListQuery) -> Result<Page> {
+        self.policy
+            .allow(Rule::GetImages, caller, Target::Service)?;
+        let found = match self.db.images(query, &caller.viewer()).await {
+            Ok(found) => found,
+            Err(error) => return Err(of_marker(error, query)),
+        };
+        // What the policy hides still fills its page: the next one begins after it.
+        let full = query.limit == Some(found.len() as u64);
+        let mut images: Vec<Image> = found.into_iter().map(|found| found.image).collect();
+        images.retain(|image| {
+            let target = Target::Image(image);
+            self.policy.allow(Rule::GetImage, caller, target).is_ok()
+        });
+        let last = images.last().filter(|_| full);
+        let next = last.map(|image| image.id.clone());
+        Ok(Page { images, next })
+    }
+}
+
+fn of_marker(error: db::Error, query: &ListQuery) -> Error {
+    match (error, &query.marker) {
+        (db::Error::MarkerUnknown, Some(marker)) => Error::MarkerNotFound(marker.clone()),
+        (db::Error::MarkerHidden, Some(marker)) => Error::MarkerHidden(marker.clone()),
+        (error, _) => error.into(),
+    }
+}

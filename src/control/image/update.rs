@@ -1,0 +1,197 @@
+//! `PATCH /v2/images/{id}` (reference A.4.4): all changes on one loaded image, saved once.
+
+use super::{ATTEMPTS_MAX, now, text};
+use crate::{
+    control::{Caller, Control, Error, Result, Rule, db, quota},
+    model::{Image, ImageId, ProjectId, Status, Visibility},
+};
+
+/// One operation of a patch, parsed and checked against the schema.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// `add` or `replace` of what every image has.
+    Set(Attribute),
+    /// Version 2.0's `add` of what every image has: always too late.
+    SetNew(&'static str),
+    /// Something with a custom property.
+    Property {
+        /// Its name.
+        name: String,
+        /// What.
+        edit: Edit,
+    },
+    /// `remove` of what every image has: never.
+    RemoveBase(&'static str),
+    /// Something with locations: `add`, `update` or `remove`. Only where they can be seen.
+    Locations(&'static str),
+    /// `replace` of all locations with none.
+    ClearLocations,
+}
+
+/// What a patch does with a custom property. A value is null only where the schema says so.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edit {
+    /// Sets it.
+    Add(Option<String>),
+    /// Version 2.0's `add`: sets it if it is not there.
+    AddNew(Option<String>),
+    /// Sets it if it is there.
+    Replace(Option<String>),
+    /// Removes it; it must be there.
+    Remove,
+}
+
+/// What every image has and a client may set.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names are the image's")]
+pub enum Attribute {
+    ContainerFormat(Option<String>),
+    DiskFormat(Option<String>),
+    MinDisk(i64),
+    MinRam(i64),
+    Name(Option<String>),
+    OsHidden(bool),
+    Owner(Option<ProjectId>),
+    Protected(bool),
+    Tags(Vec<String>),
+    Visibility(Visibility),
+}
+
+impl Control {
+    /// Applies the changes in order; the first that fails undoes all.
+    ///
+    /// # Errors
+    /// [`Error::ImageNotFound`], [`Error::Denied`], and what the changes can run into.
+    pub async fn image_update(
+        &self,
+        caller: &Caller,
+        id: &ImageId,
+        changes: &[Change],
+    ) -> Result<Image> {
+        for _ in 0..ATTEMPTS_MAX {
+            let before = self.load(caller, id, Error::ImageNotFound).await?;
+            if changes.is_empty() {
+                return Ok(before);
+            }
+            let mut after = before.clone();
+            for change in changes {
+                self.apply(caller, &before, &mut after, change)?;
+            }
+            if after
+                .properties
+                .keys()
+                .any(|name| !before.properties.contains_key(name))
+            {
+                quota::properties(&self.settings, &after)?;
+            }
+            text::check(&after)?;
+            after.updated_at = now();
+            match self.db.image_save(&before, &after).await {
+                Ok(()) => return Ok(after),
+                // Another request changed the status meanwhile: judge again by what it is now.
+                Err(db::Error::Conflict) => {}
+                Err(db::Error::NotFound) => return Err(Error::ImageNotFound(id.clone())),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    fn apply(
+        &self,
+        caller: &Caller,
+        before: &Image,
+        image: &mut Image,
+        change: &Change,
+    ) -> Result<()> {
+        let modify = |rule| self.allow(rule, caller, before, Error::ImageNotFound);
+        match change {
+            Change::Set(attribute) => self.set(caller, before, image, attribute),
+            Change::SetNew(name) => {
+                modify(Rule::ModifyImage)?;
+                Err(Error::PropertyPresent((*name).to_owned()))
+            }
+            Change::Property { name, edit } => {
+                modify(Rule::ModifyImage)?;
+                edit_property(image, name, edit)
+            }
+            Change::RemoveBase(name) => {
+                modify(Rule::ModifyImage)?;
+                Err(Error::PropertyFixed((*name).to_owned()))
+            }
+            Change::ClearLocations => Err(Error::LocationsCleared),
+            Change::Locations(action) => {
+                modify(match *action {
+                    "remove" => Rule::DeleteImageLocation,
+                    _ => Rule::SetImageLocation,
+                })?;
+                Err(Error::LocationsInvisible(action))
+            }
+        }
+    }
+
+    fn set(
+        &self,
+        caller: &Caller,
+        before: &Image,
+        image: &mut Image,
+        attribute: &Attribute,
+    ) -> Result<()> {
+        match attribute {
+            Attribute::Owner(_) if !caller.is_admin => return Err(Error::OwnerFixed),
+            Attribute::Visibility(visibility) => {
+                image.visibility = *visibility;
+                self.allow_visibility(caller, image)?;
+            }
+            _ => {}
+        }
+        self.allow(Rule::ModifyImage, caller, before, Error::ImageNotFound)?;
+        match attribute {
+            Attribute::ContainerFormat(format) => {
+                format_may_change("container_format", image.status)?;
+                image.container_format.clone_from(format);
+            }
+            Attribute::DiskFormat(format) => {
+                format_may_change("disk_format", image.status)?;
+                image.disk_format.clone_from(format);
+            }
+            Attribute::MinDisk(gib) => image.min_disk_gib = quota::number("min_disk", *gib)?,
+            Attribute::MinRam(mib) => image.min_ram_mib = quota::number("min_ram", *mib)?,
+            Attribute::Name(name) => image.name.clone_from(name),
+            Attribute::OsHidden(hidden) => image.os_hidden = *hidden,
+            Attribute::Owner(owner) => image.owner.clone_from(owner),
+            Attribute::Protected(protected) => image.protected = *protected,
+            Attribute::Tags(tags) => {
+                quota::tags(&self.settings, tags.len())?;
+                image.tags.clone_from(tags);
+            }
+            Attribute::Visibility(visibility) => image.visibility = *visibility,
+        }
+        Ok(())
+    }
+}
+
+fn edit_property(image: &mut Image, name: &str, edit: &Edit) -> Result<()> {
+    let there = image.properties.contains_key(name);
+    match edit {
+        Edit::AddNew(_) if there => return Err(Error::PropertyPresent(name.to_owned())),
+        Edit::Replace(_) | Edit::Remove if !there => {
+            return Err(Error::NoSuchProperty(name.to_owned()));
+        }
+        Edit::Add(value) | Edit::AddNew(value) | Edit::Replace(value) => {
+            image.properties.insert(name.to_owned(), value.clone());
+        }
+        Edit::Remove => {
+            image.properties.remove(name);
+        }
+    }
+    Ok(())
+}
+
+/// A format cannot change once there is data.
+fn format_may_change(attribute: &'static str, status: Status) -> Result<()> {
+    match status {
+        Status::Queued | Status::Importing => Ok(()),
+        _ => Err(Error::FormatFixed(attribute)),
+    }
+}
