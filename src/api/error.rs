@@ -10,6 +10,7 @@ use crate::{
     control::{self, db},
     data, http,
     http::Response,
+    model::RangeError,
     store,
 };
 
@@ -247,6 +248,10 @@ impl Error {
                      application/openstack-images-v2.1-json-patch",
                 ),
             )),
+            // Buffers come free with the next transfer that ends.
+            Self::Control(control::Error::Data(data::Error::Busy)) => {
+                Some((header::RETRY_AFTER, HeaderValue::from_static("10")))
+            }
             _ => None,
         }
     }
@@ -293,6 +298,20 @@ fn of_control(error: &control::Error) -> Verdict {
         E::TooManyTagsOn { .. } | E::TooManyMembers { .. } => {
             (StatusCode::PAYLOAD_TOO_LARGE, Explanation, Negotiated)
         }
+        E::DataDeactivated => (StatusCode::FORBIDDEN, Explanation, Negotiated),
+        E::NotQueued(_) => (StatusCode::CONFLICT, Explanation, Negotiated),
+        E::GoneDuringUpload(_) | E::AddDisabled => (StatusCode::GONE, Explanation, Plain),
+        E::UnknownStore(_) => (StatusCode::BAD_REQUEST, Explanation, Plain),
+        E::FormatsUnset(_)
+        | E::PreferUnavailable
+        | E::PreferUnknown(_)
+        | E::Range(RangeError::Multiple) => (StatusCode::BAD_REQUEST, Explanation, Negotiated),
+        E::Range(RangeError::Malformed(_) | RangeError::Start { .. } | RangeError::Stop { .. }) => {
+            (StatusCode::RANGE_NOT_SATISFIABLE, Detail, Negotiated)
+        }
+        E::ImageTooLarge | E::MediaFull => (StatusCode::PAYLOAD_TOO_LARGE, Explanation, Negotiated),
+        E::MediaDenied => (StatusCode::SERVICE_UNAVAILABLE, Explanation, Negotiated),
+        E::Crashed => (StatusCode::INTERNAL_SERVER_ERROR, Log, Negotiated),
         E::Store(error) => of_store(error),
         E::Data(error) => of_data(error),
         E::Db(error) => of_db(error),
@@ -320,7 +339,8 @@ fn of_data(error: &data::Error) -> Verdict {
         data::Error::Busy | data::Error::Stopped(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, Log, Negotiated)
         }
-        data::Error::Client(_) | data::Error::TooSlow => (StatusCode::BAD_REQUEST, Log, Negotiated),
+        data::Error::Client(_) => (StatusCode::BAD_REQUEST, Log, Negotiated),
+        data::Error::TooSlow => (StatusCode::REQUEST_TIMEOUT, Log, Negotiated),
         data::Error::Format(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Detail, Negotiated),
         data::Error::SizeExceeded { .. } | data::Error::SizeMismatch { .. } => {
             (StatusCode::BAD_REQUEST, Explanation, Negotiated)

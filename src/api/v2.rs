@@ -2,6 +2,7 @@
 
 pub mod discovery;
 pub mod image_actions;
+pub mod image_data;
 pub mod image_members;
 pub mod image_tags;
 pub mod images;

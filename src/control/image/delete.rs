@@ -32,6 +32,7 @@ impl Control {
             };
             match self.db.image_delete(&deleted).await {
                 Ok(()) => {
+                    self.leases.image_deleted(id);
                     info!(image.id = %id, "Deleted image {id}");
                     return Ok(());
                 }

@@ -1,0 +1,228 @@
+//! `/v2/images/{image}/file`: image data in and out (reference A.5.1, A.5.2).
+
+use std::{io, time::Instant};
+
+use ::http::{HeaderName, HeaderValue, StatusCode, header};
+use async_trait::async_trait;
+use bytes::Bytes;
+use metrics::{gauge, histogram};
+use tracing::{info, warn};
+
+use crate::{
+    api::{Api, Call, Error, Result},
+    control::{
+        self,
+        download::{Download, DownloadRequest},
+        upload::{Running, UploadRequest},
+    },
+    data::{self, DeclaredSize, Source, egress, egress::Egress},
+    http::{Body, Frame, FrameSource, RequestBody, Response},
+    model::{ImageId, RangeRequest},
+    store::{self, Piece},
+};
+
+const OCTET_STREAM: &str = "application/octet-stream";
+const IMAGE_SIZE: HeaderName = HeaderName::from_static("x-openstack-image-size");
+const IMAGE_STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+
+/// `PUT`: 204 once the image is `active`.
+pub async fn upload(api: &Api, call: Call) -> Result<Response> {
+    check_media_type(&call)?;
+    let request = UploadRequest {
+        image: call.image_id(),
+        size: declared_size(&call)?,
+        store: call.header(&IMAGE_STORE).map(str::to_owned),
+    };
+    let source = Box::new(ClientBody(call.body));
+    let running = Running::start(
+        api.control.clone(),
+        api.plane.clone(),
+        call.caller,
+        request,
+        source,
+    );
+    running.outcome().await?;
+    Ok(no_content())
+}
+
+/// `GET`: 200, 206 with a range, 204 when there is no data.
+pub async fn download(api: &Api, call: Call) -> Result<Response> {
+    let range = call.header(&header::RANGE);
+    let range = RangeRequest::parse(range, call.header(&header::CONTENT_RANGE));
+    let partial = range != Ok(RangeRequest::Whole);
+    let request = DownloadRequest {
+        image: call.image_id(),
+        range,
+        prefer: preferred_stores(call.head.uri.query().unwrap_or_default()),
+    };
+    let Some(download) = api.control.download_plan(&call.caller, request).await? else {
+        return Ok(no_content());
+    };
+    let egress = match egress::open(&api.plane, &download.plan).await {
+        Ok(egress) => egress,
+        Err(data::Error::Store(store::Error::NotFound(object))) => {
+            warn!(image.id = %download.plan.image, object, "The data of an image is lost");
+            return Ok(no_content());
+        }
+        Err(error) => return Err(control::Error::Data(error).into()),
+    };
+    Ok(response(download, partial, egress, call.caller.request_id))
+}
+
+fn check_media_type(call: &Call) -> Result<()> {
+    let given = call.head.headers.get(header::CONTENT_TYPE);
+    match call.content_type() {
+        OCTET_STREAM => Ok(()),
+        _ if given.is_none() => Err(Error::DataMediaType("Invalid content type None".into())),
+        other => Err(Error::DataMediaType(format!(
+            "Invalid content type {other}"
+        ))),
+    }
+}
+
+/// The header wins over `Content-Length`; 0 is unknown.
+fn declared_size(call: &Call) -> Result<DeclaredSize> {
+    let bytes = match call.head.headers.get(&IMAGE_SIZE) {
+        None => call.body.content_length(),
+        Some(value) => {
+            let number = value
+                .to_str()
+                .ok()
+                .and_then(|text| text.trim().parse().ok());
+            Some(number.ok_or(Error::BadRequest(
+                "Invalid or missing image size in request headers.".into(),
+            ))?)
+        }
+    };
+    Ok(match bytes {
+        None | Some(0) => DeclaredSize::Unknown,
+        Some(bytes) => DeclaredSize::Exact(bytes),
+    })
+}
+
+/// The stores of `?prefer=one,two`.
+fn preferred_stores(query: &str) -> Vec<String> {
+    let found = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "prefer");
+    let names = found.map(|(_, value)| value.into_owned());
+    let names = names.iter().flat_map(|names| names.split(','));
+    names
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+fn no_content() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+fn response(download: Download, partial: bool, egress: Egress, request_id: String) -> Response {
+    let range = download.plan.range;
+    let sent = Sending::new(download.plan.image, range.len, request_id, egress);
+    let mut response = Response::new(Body::frames(range.len, sent));
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static(OCTET_STREAM);
+    headers.insert(header::CONTENT_TYPE, kind);
+    if let Some(md5) = download.checksum
+        && let Ok(value) = HeaderValue::from_str(&md5)
+    {
+        headers.insert(CONTENT_MD5, value);
+    }
+    if partial {
+        let (first, last) = (range.offset, range.end() - 1);
+        let value = format!("bytes {first}-{last}/{}", download.size_bytes);
+        let value = HeaderValue::from_str(&value).expect("numbers are a header's letters");
+        response.headers_mut().insert(header::CONTENT_RANGE, value);
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    response
+}
+
+/// An upload's body as the data plane takes it.
+struct ClientBody(RequestBody);
+
+#[async_trait]
+impl Source for ClientBody {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        self.0.next().await
+    }
+}
+
+/// A download on its way out. Dropped at its end, or when the client goes.
+struct Sending {
+    egress: Egress,
+    image: ImageId,
+    request_id: String,
+    started: Instant,
+    len: u64,
+    sent_bytes: u64,
+}
+
+impl Sending {
+    fn new(image: ImageId, len: u64, request_id: String, egress: Egress) -> Self {
+        gauge!("fresnel_transfers", "direction" => "download").increment(1);
+        Self {
+            egress,
+            image,
+            request_id,
+            started: Instant::now(),
+            len,
+            sent_bytes: 0,
+        }
+    }
+}
+
+#[async_trait]
+impl FrameSource for Sending {
+    async fn next(&mut self) -> io::Result<Option<Frame>> {
+        let piece = self.egress.next().await.map_err(|error| {
+            let store = self.egress.store();
+            warn!(image.id = %self.image, %store, %error, "A download is cut");
+            io::Error::other(error)
+        })?;
+        Ok(piece.map(|piece| match piece {
+            Piece::Bytes(chunk) => {
+                self.sent_bytes += chunk.len() as u64;
+                Frame::Bytes(chunk.into_bytes())
+            }
+            Piece::File { file, offset, len } => {
+                self.sent_bytes += len;
+                Frame::File { file, offset, len }
+            }
+        }))
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let whole = self.sent_bytes == self.len;
+        gauge!("fresnel_transfers", "direction" => "download").decrement(1);
+        histogram!("fresnel_download_seconds").record(seconds);
+        info!(
+            request.id = self.request_id,
+            image.id = %self.image,
+            store = %self.egress.store(),
+            sent_bytes = self.sent_bytes,
+            whole,
+            seconds,
+            "Downloaded"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::preferred_stores;
+
+    #[test]
+    fn preferred_stores_are_a_list() {
+        assert_eq!(
+            preferred_stores("a=b&prefer=fast,%20cheap,,"),
+            ["fast", "cheap"]
+        );
+        assert!(preferred_stores("").is_empty());
+    }
+}
