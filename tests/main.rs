@@ -4,6 +4,7 @@
 
 mod clients;
 mod data;
+mod db;
 mod differential;
 mod http;
 mod inspect;

@@ -115,6 +115,11 @@ impl Db {
         let pool = Pool::new(config)?;
         Ok(Self { pool })
     }
+
+    /// How many statements were sent since the start: each is a round trip to the database.
+    pub fn statements_sent(&self) -> u64 {
+        self.pool.statements()
+    }
 }
 
 /// Through whose eyes rows are seen (reference C.3).

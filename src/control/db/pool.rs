@@ -6,7 +6,10 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -56,6 +59,15 @@ impl Pool {
 
     pub(super) fn dialect(&self) -> Dialect {
         self.reads.target.dialect()
+    }
+
+    /// How many statements were sent since the start, a round trip each.
+    pub(super) fn statements(&self) -> u64 {
+        let reads = self.reads.statements.load(Ordering::Relaxed);
+        if Arc::ptr_eq(&self.reads, &self.writes) {
+            return reads;
+        }
+        reads + self.writes.statements.load(Ordering::Relaxed)
     }
 
     /// Whether the database lives in this process.
@@ -227,6 +239,7 @@ struct Lane {
     idle: Mutex<Vec<Idle>>,
     acquire_timeout: Duration,
     lifetime_max: Duration,
+    statements: AtomicU64,
 }
 
 struct Idle {
@@ -243,6 +256,7 @@ impl Lane {
             idle: Mutex::new(Vec::new()),
             acquire_timeout: config.acquire_timeout,
             lifetime_max: config.lifetime_max,
+            statements: AtomicU64::new(0),
         }
     }
 
@@ -289,7 +303,9 @@ struct Lease {
 }
 
 impl Lease {
+    /// The connection, for one statement.
     fn conn(&mut self) -> &mut Conn {
+        self.lane.statements.fetch_add(1, Ordering::Relaxed);
         self.conn
             .as_mut()
             .expect("only give_back takes it, by value")

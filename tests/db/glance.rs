@@ -1,0 +1,1 @@
+//! Glance's own code on our rows, and ours on Glance's.

@@ -1,0 +1,291 @@
+//! Writes, leases and fences (DESIGN 6.2).
+
+use std::time::Duration;
+
+use fresnel::{
+    control::db::{Db, Error, NewWrite, NodeId},
+    model::{Attempt, Image, Status, StoreId},
+};
+
+use super::{admin, claims, image, location};
+
+claims!(
+    a_write_begins_and_finishes,
+    of_two_nodes_that_begin_one_writes,
+    a_lost_begin_leaves_no_write,
+    a_fenced_write_publishes_nothing,
+    a_write_past_its_lease_publishes_nothing,
+    a_deleted_image_takes_no_bytes,
+    a_live_write_is_not_dead,
+    a_lease_runs_out_by_the_databases_clock,
+    one_node_fences,
+    a_dead_fencer_is_followed,
+    an_abandoned_image_is_queued_again,
+    an_abandoned_target_leaves_the_others,
+    a_foreign_upload_is_not_ours_to_requeue,
+    a_node_that_left_leaves_dead_writes,
+);
+
+/// Long enough for any claim here.
+const LEASE: Duration = Duration::from_secs(600);
+
+async fn a_write_begins_and_finishes(db: Db) {
+    let upload = Upload::new(&db, LEASE).await;
+    upload.begin(&db).await.unwrap();
+    assert_eq!(upload.status(&db).await, Status::Saving);
+    upload.finish(&db).await.unwrap();
+    let active = db.image(&upload.queued.id, &admin()).await.unwrap().image;
+    assert_eq!(active.status, Status::Active);
+    assert_eq!(active.size_bytes, Some(7));
+    assert_eq!(active.locations[0].url, "file:///one");
+    let again = upload.finish(&db).await;
+    assert!(matches!(again, Err(Error::Lost)), "{again:?}");
+}
+
+async fn of_two_nodes_that_begin_one_writes(db: Db) {
+    for _ in 0..5 {
+        let one = Upload::new(&db, LEASE).await;
+        let other = one.by_another_node(&db).await;
+        let (first, second) = tokio::join!(one.begin(&db), other.begin(&db));
+        let (winner, loser) = match (first, second) {
+            (Ok(()), Err(Error::Conflict)) => (one, other),
+            (Err(Error::Conflict), Ok(())) => (other, one),
+            both => panic!("{both:?}"),
+        };
+        let late = loser.finish(&db).await;
+        assert!(matches!(late, Err(Error::Lost)), "{late:?}");
+        winner.finish(&db).await.unwrap();
+    }
+}
+
+async fn a_lost_begin_leaves_no_write(db: Db) {
+    let upload = Upload::new(&db, Duration::ZERO).await;
+    db.image_delete(&upload.queued).await.unwrap();
+    let begun = upload.begin(&db).await;
+    assert!(matches!(begun, Err(Error::NotFound)), "{begun:?}");
+    assert_eq!(db.writes_dead(10).await.unwrap(), []);
+}
+
+async fn a_fenced_write_publishes_nothing(db: Db) {
+    let upload = Upload::new(&db, Duration::ZERO).await;
+    upload.begin(&db).await.unwrap();
+    let sweeper = node(&db, LEASE).await;
+    assert!(db.write_fence(upload.attempts[0], sweeper).await.unwrap());
+    let late = upload.finish(&db).await;
+    assert!(matches!(late, Err(Error::Lost)), "{late:?}");
+    let image = db.image(&upload.queued.id, &admin()).await.unwrap().image;
+    assert_eq!((image.status, image.locations.len()), (Status::Saving, 0));
+}
+
+async fn a_write_past_its_lease_publishes_nothing(db: Db) {
+    let upload = Upload::new(&db, Duration::ZERO).await;
+    upload.begin(&db).await.unwrap();
+    let late = upload.finish(&db).await;
+    assert!(matches!(late, Err(Error::Lost)), "{late:?}");
+    assert!(!db.node_beat(upload.node, LEASE).await.unwrap());
+    let late = upload.finish(&db).await;
+    assert!(matches!(late, Err(Error::Lost)), "{late:?}");
+    assert_eq!(upload.status(&db).await, Status::Saving);
+}
+
+async fn a_deleted_image_takes_no_bytes(db: Db) {
+    let upload = Upload::new(&db, LEASE).await;
+    upload.begin(&db).await.unwrap();
+    db.image_delete(&upload.saving).await.unwrap();
+    let late = upload.finish(&db).await;
+    assert!(matches!(late, Err(Error::NotFound)), "{late:?}");
+    // What did not happen did not take the write away either: somebody must clean up.
+    db.node_leave(upload.node).await.unwrap();
+    assert_eq!(db.writes_dead(10).await.unwrap().len(), 1);
+    db.write_abandon(&upload.attempts, &upload.queued.id)
+        .await
+        .unwrap();
+    assert_eq!(db.writes_dead(10).await.unwrap(), []);
+}
+
+async fn a_live_write_is_not_dead(db: Db) {
+    let upload = Upload::new(&db, LEASE).await;
+    upload.begin(&db).await.unwrap();
+    assert_eq!(db.writes_dead(10).await.unwrap(), []);
+    let sweeper = node(&db, LEASE).await;
+    assert!(!db.write_fence(upload.attempts[0], sweeper).await.unwrap());
+    upload.finish(&db).await.unwrap();
+}
+
+async fn a_lease_runs_out_by_the_databases_clock(db: Db) {
+    let lease = Duration::from_millis(300);
+    let joined = db.clock().await.unwrap();
+    let upload = Upload::new(&db, lease).await;
+    upload.begin(&db).await.unwrap();
+    assert!(db.node_beat(upload.node, lease).await.unwrap());
+    while db.writes_dead(10).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(db.clock().await.unwrap() - joined >= lease);
+    let dead = db.writes_dead(10).await.unwrap().remove(0);
+    assert_eq!((dead.attempt, dead.node), (upload.attempts[0], upload.node));
+    assert_eq!(
+        (dead.image, dead.object.as_str()),
+        (upload.queued.id, "object")
+    );
+    assert_eq!(dead.store, StoreId::new("fast"));
+    assert!(!db.node_beat(upload.node, lease).await.unwrap());
+}
+
+async fn one_node_fences(db: Db) {
+    let upload = Upload::new(&db, Duration::ZERO).await;
+    upload.begin(&db).await.unwrap();
+    let mut sweepers = Vec::new();
+    for _ in 0..8 {
+        let (db, by, attempt) = (db.clone(), node(&db, LEASE).await, upload.attempts[0]);
+        sweepers.push(tokio::spawn(
+            async move { db.write_fence(attempt, by).await },
+        ));
+    }
+    let mut fenced = 0;
+    for sweeper in sweepers {
+        fenced += usize::from(sweeper.await.unwrap().unwrap());
+    }
+    assert_eq!(fenced, 1);
+    assert_eq!(db.writes_dead(10).await.unwrap(), []);
+}
+
+async fn a_dead_fencer_is_followed(db: Db) {
+    let upload = Upload::new(&db, Duration::ZERO).await;
+    upload.begin(&db).await.unwrap();
+    let dies = node(&db, Duration::ZERO).await;
+    assert!(db.write_fence(upload.attempts[0], dies).await.unwrap());
+    assert_eq!(db.writes_dead(10).await.unwrap().len(), 1);
+    let follows = node(&db, LEASE).await;
+    assert!(db.write_fence(upload.attempts[0], follows).await.unwrap());
+    assert_eq!(db.writes_dead(10).await.unwrap(), []);
+}
+
+async fn an_abandoned_image_is_queued_again(db: Db) {
+    let upload = Upload::new(&db, LEASE).await;
+    upload.begin(&db).await.unwrap();
+    db.write_abandon(&upload.attempts, &upload.queued.id)
+        .await
+        .unwrap();
+    let image = db.image(&upload.queued.id, &admin()).await.unwrap().image;
+    assert_eq!((image.status, image.size_bytes), (Status::Queued, None));
+    // Twice does no harm, and a retry works.
+    let retry = upload.again(&db).await;
+    retry.begin(&db).await.unwrap();
+    db.write_abandon(&upload.attempts, &upload.queued.id)
+        .await
+        .unwrap();
+    retry.finish(&db).await.unwrap();
+}
+
+async fn an_abandoned_target_leaves_the_others(db: Db) {
+    let mut upload = Upload::new(&db, LEASE).await;
+    upload.attempts.push(Attempt::random());
+    upload.begin(&db).await.unwrap();
+    let dropped = upload.attempts.pop().unwrap();
+    db.write_abandon(&[dropped], &upload.queued.id)
+        .await
+        .unwrap();
+    assert_eq!(upload.status(&db).await, Status::Saving);
+    upload.finish(&db).await.unwrap();
+}
+
+/// Glance beside us uploads too: an image in `saving` without a write of ours is Glance's.
+async fn a_foreign_upload_is_not_ours_to_requeue(db: Db) {
+    let upload = Upload::new(&db, LEASE).await;
+    db.image_save(&upload.queued, &upload.saving).await.unwrap();
+    db.write_abandon(&upload.attempts, &upload.queued.id)
+        .await
+        .unwrap();
+    assert_eq!(upload.status(&db).await, Status::Saving);
+}
+
+async fn a_node_that_left_leaves_dead_writes(db: Db) {
+    let upload = Upload::new(&db, LEASE).await;
+    upload.begin(&db).await.unwrap();
+    db.node_leave(upload.node).await.unwrap();
+    assert_eq!(db.writes_dead(10).await.unwrap().len(), 1);
+    assert!(!db.node_beat(upload.node, LEASE).await.unwrap());
+    let joined = db.node_join(upload.node, LEASE).await;
+    joined.unwrap();
+    let twice = db.node_join(upload.node, LEASE).await;
+    assert!(matches!(twice, Err(Error::Duplicate(_))), "{twice:?}");
+}
+
+/// One upload by one node.
+struct Upload {
+    node: NodeId,
+    attempts: Vec<Attempt>,
+    queued: Image,
+    saving: Image,
+    active: Image,
+}
+
+impl Upload {
+    async fn new(db: &Db, lease: Duration) -> Self {
+        let queued = image("one");
+        db.image_create(&queued).await.unwrap();
+        let mut saving = queued.clone();
+        saving.status = Status::Saving;
+        let mut active = saving.clone();
+        active.status = Status::Active;
+        active.size_bytes = Some(7);
+        active.locations = vec![location("file:///one")];
+        Self {
+            node: node(db, lease).await,
+            attempts: vec![Attempt::random()],
+            queued,
+            saving,
+            active,
+        }
+    }
+
+    async fn by_another_node(&self, db: &Db) -> Self {
+        Self {
+            node: node(db, LEASE).await,
+            ..self.again(db).await
+        }
+    }
+
+    /// The same by the same node, as another attempt.
+    async fn again(&self, db: &Db) -> Self {
+        let queued = db.image(&self.queued.id, &admin()).await.unwrap().image;
+        Self {
+            node: self.node,
+            attempts: vec![Attempt::random()],
+            queued,
+            saving: self.saving.clone(),
+            active: self.active.clone(),
+        }
+    }
+
+    async fn begin(&self, db: &Db) -> Result<(), Error> {
+        let writes = self.attempts.iter().map(|attempt| NewWrite {
+            attempt: *attempt,
+            node: self.node,
+            store: StoreId::new("fast"),
+            object: "object".to_owned(),
+        });
+        let writes: Vec<_> = writes.collect();
+        db.write_begin(&self.queued, &self.saving, &writes).await
+    }
+
+    async fn finish(&self, db: &Db) -> Result<(), Error> {
+        db.write_finish(&self.attempts, self.node, &self.saving, &self.active)
+            .await
+    }
+
+    async fn status(&self, db: &Db) -> Status {
+        db.image(&self.queued.id, &admin())
+            .await
+            .unwrap()
+            .image
+            .status
+    }
+}
+
+async fn node(db: &Db, lease: Duration) -> NodeId {
+    let node = NodeId::random();
+    db.node_join(node, lease).await.unwrap();
+    node
+}

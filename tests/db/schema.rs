@@ -1,0 +1,1 @@
+//! The schema that we make is the one that Glance makes.
