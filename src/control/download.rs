@@ -1,6 +1,6 @@
 //! A download: which image, which bytes, and where they may be had.
 
-use super::{Caller, Control, Error, Result, Rule, db, policy};
+use super::{Caller, Control, Error, Result, Rule};
 use crate::{
     data::ReadPlan,
     model::{Image, ImageId, LocationStatus, RangeError, RangeRequest, Status, StoreId},
@@ -41,18 +41,18 @@ impl Control {
         request: DownloadRequest,
     ) -> Result<Option<Download>> {
         let id = request.image;
-        let image = match self.db.image(&id, &caller.viewer()).await {
-            Ok(found) => found.image,
-            Err(db::Error::NotFound) => return Err(Error::ImageNotFound(id)),
-            Err(error) => return Err(error.into()),
-        };
+        let image = self.load(caller, &id, Error::ImageNotFound).await?;
         if image.status == Status::Deactivated && !caller.is_admin {
             return Err(Error::DataDeactivated);
         }
-        let target = policy::Target::Image(&image);
-        self.policy.allow(Rule::DownloadImage, caller, target)?;
+        self.allow(Rule::DownloadImage, caller, &image, Error::ImageNotFound)?;
         if !request.prefer.is_empty() {
-            self.policy.allow(Rule::DownloadFromStore, caller, target)?;
+            self.allow(
+                Rule::DownloadFromStore,
+                caller,
+                &image,
+                Error::ImageNotFound,
+            )?;
         }
         let preferred = self.preferred(&request.prefer)?;
         let range = request.range?;

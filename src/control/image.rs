@@ -24,7 +24,7 @@ pub(super) const ATTEMPTS_MAX: u32 = 5;
 
 impl Control {
     /// Loads what the caller may see, or says `missing`.
-    pub(super) async fn load(
+    pub(in crate::control) async fn load(
         &self,
         caller: &Caller,
         id: &ImageId,
@@ -38,7 +38,7 @@ impl Control {
     }
 
     /// Asks the policy about an image. Who may not even see it is told that there is none.
-    pub(super) fn allow(
+    pub(in crate::control) fn allow(
         &self,
         rule: Rule,
         caller: &Caller,

@@ -14,7 +14,7 @@ use super::{
     Caller, Control, Error, Result, Rule,
     db::{self, DeadWrite, NewWrite},
     lease::{Covered, Transfer},
-    policy, sweep,
+    sweep,
 };
 use crate::{
     data::{
@@ -125,13 +125,8 @@ impl Control {
         }
         let store = self.store_for(request.store.as_deref())?;
         let id = request.image;
-        let queued = match self.db.image(&id, &caller.viewer()).await {
-            Ok(found) => found.image,
-            Err(db::Error::NotFound) => return Err(Error::ImageNotFound(id)),
-            Err(error) => return Err(error.into()),
-        };
-        let target = policy::Target::Image(&queued);
-        self.policy.allow(Rule::UploadImage, caller, target)?;
+        let queued = self.load(caller, &id, Error::ImageNotFound).await?;
+        self.allow(Rule::UploadImage, caller, &queued, Error::ImageNotFound)?;
         let mut saving = queued.clone();
         let moved = queued.status.transition(Status::Saving);
         saving.status = moved.map_err(Error::NotQueued)?;
