@@ -1,15 +1,40 @@
 //! The only place that names concrete types: puts the layers together and runs them.
 
 pub mod admin;
+mod demo;
+mod metrics;
+mod service;
 
-use crate::config::Config;
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
 
-/// Runs the image service until it is told to stop.
-pub async fn serve(_config: Config) -> anyhow::Result<()> {
-    anyhow::bail!("the service is not there yet")
-}
+use crate::{base::telemetry, config::Config};
 
-/// Shows the whole path on a scratch directory.
-pub async fn demo(_config: Config) -> anyhow::Result<()> {
-    anyhow::bail!("the service is not there yet")
+pub use demo::demo;
+pub use service::Service;
+
+/// Runs the image service until SIGTERM or SIGINT, then drains it: no new requests, and transfers
+/// may end within `[fresnel] drain_seconds`. A second signal ends it at once.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    telemetry::start_logs(&config.logs)?;
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let patience = config.drain;
+    let service = Service::start(config).await?;
+    info!("{}", service.greeting());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    info!(drain_seconds = patience.as_secs(), "Draining");
+    tokio::select! {
+        () = service.drain(patience) => info!("Stopped"),
+        _ = terminate.recv() => warn!("Stopped at once"),
+        _ = interrupt.recv() => warn!("Stopped at once"),
+    }
+    Ok(())
 }

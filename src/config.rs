@@ -82,6 +82,8 @@ pub struct Config {
     pub stores: Stores,
     /// How file stores write.
     pub file_io: FileIoChoice,
+    /// What the API tells of itself.
+    pub api: crate::api::Settings,
     /// What images may be and what is told of them.
     pub control: crate::control::Settings,
     /// The data plane.
@@ -161,7 +163,6 @@ fn from_files(
         problems.sort_by(|a, b| a.place.cmp(&b.place));
         return Err(Errors(problems));
     }
-    let _ = api;
     Ok(Config {
         warnings,
         effective: findings.effective,
@@ -171,6 +172,7 @@ fn from_files(
         db: database.settings(),
         data_dir: fresnel.data_dir.into(),
         file_io: fresnel.file_io,
+        api: api.settings(),
         control: control_settings(images, formats, &stores),
         data: crate::data::Settings {
             admission_wait: Duration::from_secs(fresnel.admission_wait_seconds.into()),

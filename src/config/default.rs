@@ -18,6 +18,21 @@ section! {
         limit_param_default: u32 = "25", min 1;
         /// Most images in one page of a list, whatever the client asks for.
         api_limit_max: u32 = "1000", min 1;
+        /// Bytes of a request id that a client may choose; 0 is no limit.
+        max_request_id_length: u32 = "64";
+    }
+}
+
+impl Api {
+    /// For the layer that answers.
+    pub(crate) fn settings(self) -> crate::api::Settings {
+        crate::api::Settings {
+            public_endpoint: self.public_endpoint,
+            max_request_id_length: self.max_request_id_length as usize,
+            limit_param_default: self.limit_param_default.into(),
+            api_limit_max: self.api_limit_max.into(),
+            ..crate::api::Settings::default()
+        }
     }
 }
 

@@ -1,0 +1,141 @@
+//! The image service: every layer, put together and running.
+
+use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::task::JoinHandle;
+
+use super::metrics;
+use crate::{
+    api::Api,
+    base::telemetry,
+    buf::Pool,
+    config::{Config, Kind},
+    control::{Control, Db, Leases, sweep},
+    data::{Plane, digest::Engine},
+    http::{self, Drain, Listener, Served, Shutdown},
+    model::StoreId,
+    store::{
+        Registry, Store,
+        file::{FileIo, FileStore},
+    },
+};
+
+/// A running service. [`Service::drain`] ends it; dropped without, its tasks end with the runtime.
+pub struct Service {
+    address: SocketAddr,
+    scheme: &'static str,
+    leases: Arc<Leases>,
+    shutdown: Shutdown,
+    served: Vec<JoinHandle<Served>>,
+    background: Vec<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Listens first, so that a taken port is told before anything is touched; then opens the
+    /// stores and the database, enters the node's lease and serves.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let listener = Listener::bind(&config.http).await?;
+        let address = listener.local_addr()?;
+        let scheme = if config.http.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let path = config.data_dir.display();
+        fs::create_dir_all(&config.data_dir).with_context(|| format!("cannot create {path}"))?;
+        let stores = open_stores(&config)?;
+        let plane = Arc::new(Plane {
+            pool: Pool::new(config.memory_limit_bytes, &ids(&stores)),
+            stores: stores.clone(),
+            engine: Engine::sized_for_machine()?,
+            settings: config.data,
+        });
+        let db = Db::connect(&config.db).await?;
+        let leases = Leases::join(db.clone(), config.lease).await?;
+        let control = Arc::new(Control::new(db, stores, config.control, leases.clone()));
+        let api = Arc::new(Api::new(control.clone(), plane, config.api)?);
+        let (shutdown, drain) = http::drain();
+        let mut service = Self {
+            address,
+            scheme,
+            leases: leases.clone(),
+            shutdown,
+            served: Vec::new(),
+            background: vec![
+                tokio::spawn(async move { leases.keep().await }),
+                tokio::spawn(async move { sweep::run(&control, sweep::SWEEP_EVERY).await }),
+            ],
+        };
+        if let Some(address) = config.metrics_bind {
+            service.serve_metrics(address, drain.clone()).await?;
+        }
+        service
+            .served
+            .push(tokio::spawn(http::serve(listener, api, drain)));
+        Ok(service)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// One line for the operator: that it is ready, and what to try.
+    pub fn greeting(&self) -> String {
+        let Self {
+            scheme, address, ..
+        } = self;
+        format!("Ready on {scheme}://{address}; try: curl {scheme}://{address}/v2/images")
+    }
+
+    /// No new requests; those under way, and transfers, may end within `patience`. Then the lease
+    /// is given up.
+    pub async fn drain(self, patience: Duration) {
+        self.shutdown.begin(patience);
+        self.leases.drain(patience).await;
+        for served in self.served {
+            // Its panics are logged where they happen.
+            drop(served.await);
+        }
+        for task in self.background {
+            task.abort();
+        }
+    }
+
+    async fn serve_metrics(&mut self, address: SocketAddr, drain: Drain) -> anyhow::Result<()> {
+        let counted = telemetry::start_metrics()?;
+        let config = http::Config {
+            bind_host: address.ip().to_string(),
+            bind_port: address.port(),
+            ..http::Config::default()
+        };
+        let listener = Listener::bind(&config).await?;
+        tracing::info!("Metrics on http://{}/metrics", listener.local_addr()?);
+        self.background.push(tokio::spawn(counted.clone().upkeep()));
+        let handler = Arc::new(metrics::Page::new(counted));
+        self.served
+            .push(tokio::spawn(http::serve(listener, handler, drain)));
+        Ok(())
+    }
+}
+
+fn open_stores(config: &Config) -> anyhow::Result<Registry> {
+    let io = FileIo::start(config.file_io).context("cannot start file I/O")?;
+    let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+    for store in &config.stores.stores {
+        let id = store.settings.id.clone();
+        match &store.kind {
+            Kind::File(file) => {
+                let opened = FileStore::open(id.clone(), file.clone(), io.clone());
+                let opened = opened.with_context(|| format!("cannot open the store {id}"))?;
+                stores.push(Arc::new(opened));
+            }
+        }
+    }
+    Ok(Registry::new(stores, config.stores.default.clone()))
+}
+
+fn ids(stores: &Registry) -> Vec<StoreId> {
+    stores.iter().map(|store| store.id().clone()).collect()
+}
