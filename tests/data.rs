@@ -6,3 +6,4 @@ mod faults;
 mod ingest;
 mod record;
 mod rig;
+mod wire;

@@ -21,20 +21,20 @@ use tokio::sync::oneshot;
 
 use super::rig::{Act, Sender, content, read};
 
-const LEASE: Duration = Duration::from_secs(60);
+pub(super) const LEASE: Duration = Duration::from_secs(60);
 
 /// One node with a database of its own.
-struct Node {
-    control: Arc<Control>,
-    plane: Arc<Plane>,
-    store: Arc<MemoryStore>,
-    image: ImageId,
+pub(super) struct Node {
+    pub(super) control: Arc<Control>,
+    pub(super) plane: Arc<Plane>,
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) image: ImageId,
     _dir: TempDir,
 }
 
 impl Node {
     /// With a queued image.
-    async fn new(lease: Duration) -> Self {
+    pub(super) async fn new(lease: Duration) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite:///{}", dir.path().join("db.sqlite").display());
         let config = db::Config {
@@ -49,7 +49,10 @@ impl Node {
             stores: stores.clone(),
             pool: Pool::new(8 * MIB, &[store.id().clone()]),
             engine: Engine::new(2).unwrap(),
-            settings: data::Settings::default(),
+            settings: data::Settings {
+                admission_wait: Duration::from_secs(1),
+                ..data::Settings::default()
+            },
         };
         let control = Control::new(db, stores, Settings::default(), leases);
         let image = queued();
@@ -73,7 +76,7 @@ impl Node {
         Running::start(control, plane, caller(), request, Box::new(sender))
     }
 
-    async fn record(&self) -> Image {
+    pub(super) async fn record(&self) -> Image {
         let found = self.control.db.image(&self.image, &caller().viewer()).await;
         found.unwrap().image
     }
@@ -91,7 +94,7 @@ impl Node {
     }
 
     /// The image takes a new upload, as if nothing had been.
-    async fn assert_as_new(&self) {
+    pub(super) async fn assert_as_new(&self) {
         assert!(self.store.is_empty());
         let image = self.record().await;
         assert_eq!(image.status, Status::Queued);
@@ -152,7 +155,7 @@ fn stuck() -> (Sender, oneshot::Receiver<()>) {
 }
 
 /// Until the image is there, for at most the test's patience.
-async fn until(node: &Node, status: Status) {
+pub(super) async fn until(node: &Node, status: Status) {
     let patience = Duration::from_secs(30);
     let reached = tokio::time::timeout(patience, async {
         while node.record().await.status != status {

@@ -18,15 +18,15 @@ use fresnel::{
 use tokio::sync::{oneshot, watch};
 
 /// A plane over some stores, and one image on its way into them.
-pub struct Rig {
-    pub plane: Plane,
-    pub plan: WritePlan,
-    pub steward: TestSteward,
+pub(super) struct Rig {
+    pub(super) plane: Plane,
+    pub(super) plan: WritePlan,
+    pub(super) steward: TestSteward,
 }
 
 impl Rig {
     /// Every store is a required target.
-    pub async fn new(stores: Vec<Arc<dyn Store>>) -> Self {
+    pub(super) async fn new(stores: Vec<Arc<dyn Store>>) -> Self {
         let ids: Vec<StoreId> = stores.iter().map(|store| store.id().clone()).collect();
         let registry = Registry::new(stores, ids[0].clone());
         let image = ImageId::random();
@@ -58,19 +58,19 @@ impl Rig {
         }
     }
 
-    pub async fn ingest(&self, mut source: impl Source) -> Result<Vec<Receipt>> {
+    pub(super) async fn ingest(&self, mut source: impl Source) -> Result<Vec<Receipt>> {
         ingress::ingest(&self.plane, &self.plan, &mut source, &self.steward).await
     }
 
     /// What control does after a failure.
-    pub async fn discard(&self) {
+    pub(super) async fn discard(&self) {
         for target in &self.plan.targets {
             let store = self.plane.stores.get(&target.store).unwrap();
             store.discard(&target.intent).await.unwrap();
         }
     }
 
-    pub async fn read(&self, receipt: &Receipt, range: ByteRange) -> Result<Vec<u8>> {
+    pub(super) async fn read(&self, receipt: &Receipt, range: ByteRange) -> Result<Vec<u8>> {
         let plan = ReadPlan {
             image: self.plan.image.clone(),
             locations: vec![(receipt.store.clone(), receipt.url.clone())],
@@ -81,7 +81,7 @@ impl Rig {
 }
 
 /// All bytes of a download.
-pub async fn read(plane: &Plane, plan: &ReadPlan) -> Result<Vec<u8>> {
+pub(super) async fn read(plane: &Plane, plan: &ReadPlan) -> Result<Vec<u8>> {
     let mut egress = egress::open(plane, plan).await?;
     let mut bytes = Vec::new();
     while let Some(piece) = egress.next().await? {
@@ -98,7 +98,7 @@ pub async fn read(plane: &Plane, plan: &ReadPlan) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-pub fn raw() -> Expect {
+pub(super) fn raw() -> Expect {
     Expect {
         disk_format: "raw".to_owned(),
         container_format: "bare".to_owned(),
@@ -108,7 +108,7 @@ pub fn raw() -> Expect {
 }
 
 /// Bytes that are no format, and differ wherever they are.
-pub fn content(len: usize) -> Vec<u8> {
+pub(super) fn content(len: usize) -> Vec<u8> {
     (0..len as u64)
         .map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
         .collect()
@@ -116,7 +116,7 @@ pub fn content(len: usize) -> Vec<u8> {
 
 /// What a sender does next.
 #[derive(Debug)]
-pub enum Act {
+pub(super) enum Act {
     Send(Bytes),
     /// The connection breaks.
     Break,
@@ -130,20 +130,20 @@ pub enum Act {
 }
 
 /// A sender with a script; a clean end after its last act.
-pub struct Sender(VecDeque<Act>);
+pub(super) struct Sender(VecDeque<Act>);
 
 impl Sender {
-    pub fn new(acts: impl IntoIterator<Item = Act>) -> Self {
+    pub(super) fn new(acts: impl IntoIterator<Item = Act>) -> Self {
         Self(acts.into_iter().collect())
     }
 
     /// Sends `content` in pieces of these lengths, over and over.
-    pub fn of(content: &[u8], pieces: &[usize]) -> Self {
+    pub(super) fn of(content: &[u8], pieces: &[usize]) -> Self {
         Self::new(cut(content, pieces).into_iter().map(Act::Send))
     }
 }
 
-pub fn cut(content: &[u8], pieces: &[usize]) -> Vec<Bytes> {
+pub(super) fn cut(content: &[u8], pieces: &[usize]) -> Vec<Bytes> {
     let mut rest = Bytes::copy_from_slice(content);
     let mut lens = pieces.iter().cycle();
     let mut cut = Vec::new();
@@ -177,8 +177,8 @@ impl Source for Sender {
     }
 }
 
-pub struct TestSteward {
-    pub stop: watch::Sender<Option<StopReason>>,
+pub(super) struct TestSteward {
+    pub(super) stop: watch::Sender<Option<StopReason>>,
 }
 
 impl Default for TestSteward {
@@ -204,7 +204,7 @@ impl Steward for TestSteward {
 }
 
 /// Runs one case of a property test.
-pub fn run<T>(case: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(case: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -213,7 +213,7 @@ pub fn run<T>(case: impl Future<Output = T>) -> T {
 }
 
 /// The data plane's error, in one word.
-pub fn word(error: &data::Error) -> &'static str {
+pub(super) fn word(error: &data::Error) -> &'static str {
     match error {
         data::Error::Busy => "busy",
         data::Error::Client(_) => "client",
