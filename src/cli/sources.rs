@@ -48,7 +48,10 @@ impl Args for ConfigArgs {
 
 impl FromArgMatches for ConfigArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let kinds: [(&str, fn(PathBuf) -> Source); 2] = [(FILE, Source::File), (DIR, Source::Dir)];
+        let kinds = [
+            (FILE, Source::File as fn(PathBuf) -> Source),
+            (DIR, Source::Dir),
+        ];
         let mut placed: Vec<(usize, Source)> = Vec::new();
         for (name, source) in kinds {
             let indices = matches.indices_of(name).into_iter().flatten();

@@ -43,12 +43,12 @@ section! {
         /// Log at level debug instead of info.
         debug: bool = "false";
         /// Write lines of JSON instead of text.
-        use_json: bool = "false", was &[("DEFAULT", "use-json")];
+        use_json: bool = "false";
         /// Append the log to this file instead of writing it to standard error. A relative name is
         /// below `log_dir`.
-        log_file: Option<String>, was &[("DEFAULT", "log-file"), ("DEFAULT", "logfile")];
+        log_file: Option<String>, was &[("DEFAULT", "logfile")];
         /// Directory of `log_file`; without that, of `fresnel.log`.
-        log_dir: Option<String>, was &[("DEFAULT", "log-dir"), ("DEFAULT", "logdir")];
+        log_dir: Option<String>, was &[("DEFAULT", "logdir")];
         /// Write to standard error too where the log goes to a file.
         use_stderr: bool = "false";
     }

@@ -6,6 +6,7 @@ use super::{
     Problem, all_options, dialect,
     files::{Entry, Files, Place, normalized},
     option::Opt,
+    unsupported,
     value::Value,
 };
 
@@ -64,16 +65,20 @@ impl<'a> Reader<'a> {
     /// The value of an option: from the first of `sections` that has it, else its default. What is
     /// wrong with it is remembered, and the default returned.
     pub(crate) fn value<T: Value>(&mut self, option: &'static Opt, sections: &[&str]) -> T {
-        let mut found = Vec::new();
+        let mut found: (&str, Vec<&Entry>) = (sections[0], Vec::new());
         for section in sections {
             let entries = self.files.find(&names(option, section));
             self.used
                 .extend(entries.iter().map(|entry| &raw const **entry));
-            if found.is_empty() {
-                found = entries;
+            if found.1.is_empty() {
+                found = (section, entries);
             }
         }
-        match self.parse(option, sections[0], &found) {
+        let (section, mut entries) = found;
+        if !T::MANY {
+            entries.drain(..entries.len().saturating_sub(1));
+        }
+        match self.parse(option, sections[0], section, &entries) {
             Ok(Some(value)) => value,
             Ok(None) => self.default(option, sections[0]),
             Err(problem) => {
@@ -144,6 +149,7 @@ impl<'a> Reader<'a> {
         &mut self,
         option: &'static Opt,
         asked: &str,
+        section: &str,
         found: &[&Entry],
     ) -> Result<Option<T>, Problem> {
         let Some(last) = found.last() else {
@@ -155,7 +161,7 @@ impl<'a> Reader<'a> {
                 place: Some(entry.place.clone()),
                 message: format!("[{asked}] {}: {reason}", option.name),
             };
-            let text = self.substitute(&entry.section, &entry.value, 0);
+            let text = self.substitute(section, &entry.value, 0);
             texts.push(text.map_err(fault)?);
         }
         let parsed = T::parse_all(&texts).and_then(|value| in_bounds(option, value));
@@ -198,7 +204,7 @@ impl<'a> Reader<'a> {
             effective.section == asked && effective.option.name == option.name
         };
         if !self.effective.iter().any(known) {
-            let show = |text: &String| dialect::quote(&(option.show)(text)).replace('$', "$$");
+            let show = |text: &String| dialect::quote(&(option.show)(text)).replace('$', "\\$");
             self.effective.push(Effective {
                 section: asked.to_owned(),
                 option,
@@ -237,10 +243,11 @@ impl<'a> Reader<'a> {
             let option = all_options().find(|o| o.section == section && o.name == name);
             let names = match option {
                 Some(option) => names(option, section),
-                None => vec![(normalized(section), name)],
+                None if is_elsewhere(section, name) => vec![(normalized(section), name)],
+                None => continue,
             };
             if let Some(entry) = self.files.find(&names).last() {
-                return self.substitute(&entry.section, &entry.value, depth + 1);
+                return self.substitute(section, &entry.value, depth + 1);
             }
             if let Some(option) = option {
                 let text = self.default_text(option).unwrap_or_default();
@@ -282,6 +289,13 @@ fn reference(after: &str) -> Reference<'_> {
         (Some(_), Some(rest)) => Reference::Name { name, rest },
         (Some(_), None) => Reference::None,
     }
+}
+
+/// Whether there is such an option though none that is supported in that very section: one of
+/// Glance's, or one of a store's in the store's own.
+fn is_elsewhere(section: &str, name: &str) -> bool {
+    let of_store = |option: &Opt| option.section == "glance_store" && option.name == name;
+    unsupported::is_known(section, name) || all_options().any(of_store)
 }
 
 /// Where an option may stand when it is asked for in `section`: there, and under its older names.

@@ -122,7 +122,10 @@ mod values {
         );
         let config = config.unwrap();
         assert_eq!(config.logs.file, Some("/var/9292/20.log".into()));
-        assert_eq!(shown(&config, "DEFAULT", "public_endpoint"), ["a$$b$$c$$1"]);
+        assert_eq!(
+            shown(&config, "DEFAULT", "public_endpoint"),
+            ["a\\$b\\$c\\$1"]
+        );
     }
 
     #[test]

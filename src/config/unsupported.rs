@@ -9,8 +9,9 @@ const STORES_SECTION: &str = "glance_store";
 
 /// One warning for what is known and not supported, one for what is not known at all.
 pub(super) fn warnings(reader: &Reader<'_>, stores: &Stores) -> Vec<String> {
-    let (known, unknown): (Vec<&Entry>, Vec<&Entry>) =
-        reader.unused().partition(|entry| is_known(entry, stores));
+    let (known, unknown): (Vec<&Entry>, Vec<&Entry>) = reader
+        .unused()
+        .partition(|entry| is_known(stores_section(&entry.section, stores), &entry.key));
     let kinds = [
         ("These options are not supported and have no effect", known),
         ("These options are not known and have no effect", unknown),
@@ -33,18 +34,17 @@ pub(super) fn sections() -> impl Iterator<Item = (&'static str, Vec<&'static str
     })
 }
 
-fn is_known(entry: &Entry, stores: &Stores) -> bool {
-    let of_store = stores
-        .stores
-        .iter()
-        .any(|store| store.settings.id.as_str().to_lowercase() == entry.section)
-        || entry.section == "backend_defaults"
-        || entry.section.starts_with("os_glance_");
-    let section = if of_store {
-        STORES_SECTION
-    } else {
-        entry.section.as_str()
-    };
-    let mut known = sections().filter(|(name, _)| *name == section);
-    known.any(|(_, names)| names.contains(&entry.key.as_str()))
+/// Whether Glance has an option of that name there and we do not.
+pub(super) fn is_known(section: &str, name: &str) -> bool {
+    let mut known = sections().filter(|(known, _)| *known == section);
+    known.any(|(_, names)| names.contains(&name))
+}
+
+/// Stores, and what Glance keeps beside them, have the options of stores in sections of their own.
+fn stores_section<'a>(section: &'a str, stores: &Stores) -> &'a str {
+    let mut ids = stores.stores.iter().map(|store| store.settings.id.as_str());
+    let of_store = ids.any(|id| id.to_lowercase() == section)
+        || section == "backend_defaults"
+        || section.starts_with("os_glance_");
+    if of_store { STORES_SECTION } else { section }
 }

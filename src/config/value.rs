@@ -9,11 +9,13 @@ pub(crate) trait Value: Sized {
     /// How `fresnel config show` writes the value.
     const SHOW: fn(&str) -> String = str::to_owned;
 
+    /// Whether all values that are given count, over all files, and not only the last one.
+    const MANY: bool = false;
+
     /// Reads one value. The error says what was expected and does not repeat a secret.
     fn parse(text: &str) -> Result<Self, String>;
 
-    /// Reads all values of an option that may be given more than once; for other options the last
-    /// one counts.
+    /// Reads the values that count.
     fn parse_all(texts: &[String]) -> Result<Self, String> {
         let last = texts.last().expect("an option that was found has a value");
         Self::parse(last)
@@ -132,6 +134,7 @@ impl Value for Pairs {
 
 impl Value for Many {
     const KIND: &'static str = "string, may be given more than once";
+    const MANY: bool = true;
 
     fn parse(text: &str) -> Result<Self, String> {
         Ok(Self(vec![text.to_owned()]))
