@@ -14,6 +14,7 @@ pub(crate) struct Glance {
     pub(crate) address: SocketAddr,
     /// Its directory: `conf/glance-api.conf`, `images`, `glance.log`.
     pub(crate) state: PathBuf,
+    arguments: Vec<String>,
 }
 
 impl Glance {
@@ -21,13 +22,21 @@ impl Glance {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let address = free_address();
         let port = address.port().to_string();
-        run(script("glance-up").args(["--port", &port]).args(arguments));
+        let arguments = [&["--port", &port], arguments].concat();
+        let arguments: Vec<_> = arguments.into_iter().map(str::to_owned).collect();
+        run(script("glance-up").args(&arguments));
         let state = std::fs::read_to_string(folder().join(format!("run/glance-{port}.state")))
             .expect("glance-up leaves the path of its state");
         Self {
             address,
             state: state.trim().into(),
+            arguments,
         }
+    }
+
+    /// Starts it again after [`Self::kill`], on what it had written.
+    pub(crate) fn restart(&self) {
+        run(script("glance-up").args(&self.arguments).arg("--no-sync"));
     }
 
     /// Its configuration file.
@@ -50,6 +59,13 @@ impl Drop for Glance {
             .status();
         drop(ended);
     }
+}
+
+/// The URL of a new and empty database on the lab's MariaDB.
+pub(crate) fn mariadb(name: &str) -> String {
+    let printed = run(script("mariadb-up").args(["--database", name]));
+    let url = printed.lines().last().expect("mariadb-up prints a URL");
+    url.to_owned()
 }
 
 /// The Python interpreter of the lab's virtual environment, which is made if it is missing.

@@ -126,15 +126,54 @@ pub(crate) fn exchange(address: SocketAddr, request: &Request) -> io::Result<Res
     })
 }
 
+/// An upload that the test holds in its hands: begun, sent in pieces, then ended or dropped.
+#[derive(Debug)]
+pub(crate) struct Upload(TcpStream);
+
+impl Upload {
+    /// Begins a chunked upload to `target`.
+    pub(crate) fn begin(address: SocketAddr, target: &str) -> io::Result<Self> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(WAIT_LIMIT))?;
+        let mut request =
+            Request::new("PUT", target).header("content-type", "application/octet-stream");
+        request.body = Payload::Chunked(Vec::new(), 1);
+        stream.write_all(request.head(address).as_bytes())?;
+        Ok(Self(stream))
+    }
+
+    /// Sends one chunk.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        write_chunk(&mut self.0, bytes)
+    }
+
+    /// Ends the body and reads the answer.
+    pub(crate) fn finish(mut self) -> io::Result<Response> {
+        self.0.write_all(b"0\r\n\r\n")?;
+        let mut reader = BufReader::new(&self.0);
+        let (status, headers) = read_head(&mut reader)?;
+        let body = read_body(&mut reader, status, &headers)?;
+        Ok(Response {
+            status,
+            headers,
+            body,
+        })
+    }
+}
+
+fn write_chunk(writer: &mut impl Write, chunk: &[u8]) -> io::Result<()> {
+    write!(writer, "{:x}\r\n", chunk.len())?;
+    writer.write_all(chunk)?;
+    writer.write_all(b"\r\n")
+}
+
 fn send_body(writer: &mut impl Write, body: &Payload) -> io::Result<()> {
     match body {
         Payload::None => Ok(()),
         Payload::Sized(bytes) => writer.write_all(bytes),
         Payload::Chunked(bytes, size) => {
             for chunk in bytes.chunks(*size) {
-                write!(writer, "{:x}\r\n", chunk.len())?;
-                writer.write_all(chunk)?;
-                writer.write_all(b"\r\n")?;
+                write_chunk(writer, chunk)?;
             }
             writer.write_all(b"0\r\n\r\n")
         }
