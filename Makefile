@@ -1,0 +1,39 @@
+# What people and CI run. On a bare Debian machine with a Rust toolchain, each recipe installs what it lacks.
+
+run: # the service on 127.0.0.1:9292, its data under ./fresnel-data
+	cargo run --release -- serve
+
+demo: # the whole path in one command
+	cargo run --release -- demo
+
+test: lint lab # everything that must hold, beside the real parts
+	cargo test --workspace --no-fail-fast
+
+lint: tools # style, and what the machine can see of correctness
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+bench: lab # what the program is for, measured beside its peers (docs/SPECIFICATION.md)
+	tests/lab/packages nginx-light wrk
+	cargo bench
+
+fuzz: tools # every parser of foreign bytes, a minute each
+	fuzz/run 60
+
+deny: tools # licences, advisories and doubles among the dependencies
+	cargo deny --version || cargo install --locked cargo-deny
+	cargo deny check
+
+lab: tools # Glance, its clients and the databases, on loopback
+	tests/lab/venv
+	tests/lab/mariadb-up
+	tests/lab/postgres-up
+
+lab-down: # ends them
+	tests/lab/mariadb-down
+	tests/lab/postgres-down
+
+tools: # what building and testing need beside Rust
+	tests/lab/packages build-essential curl perl qemu-utils
+
+.PHONY: run demo test lint bench fuzz deny lab lab-down tools
