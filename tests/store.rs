@@ -26,6 +26,13 @@ async fn files_written_by_threads_conform() {
 }
 
 #[tokio::test]
+async fn files_written_by_a_ring_conform() {
+    let dir = tempfile::tempdir().unwrap();
+    conformance::all(&open(dir.path(), FileIoChoice::Ring)).await;
+    assert_empty(dir.path());
+}
+
+#[tokio::test]
 async fn files_with_holes_conform() {
     let dir = tempfile::tempdir().unwrap();
     let config = Config {

@@ -11,11 +11,15 @@ use std::{
 };
 
 use bytes::Bytes;
+use fresnel_ring::{Completion, Ring};
 use tokio::task::JoinHandle;
+use tracing::info;
 
 /// What does the file I/O of a process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub enum FileIo {
+    /// One thread, whose ring the kernel works off.
+    Ring(Ring),
     /// Positional writes on the runtime's blocking threads, as many at once as there are buffers
     /// to write.
     Threads,
@@ -34,10 +38,18 @@ pub enum FileIoChoice {
 }
 
 impl FileIo {
-    /// Starts what was chosen.
+    /// Starts what was chosen. Fails only where a ring was demanded and is refused.
     pub fn start(choice: FileIoChoice) -> io::Result<Self> {
         match choice {
-            FileIoChoice::Auto | FileIoChoice::Ring | FileIoChoice::Threads => Ok(Self::Threads),
+            FileIoChoice::Threads => Ok(Self::Threads),
+            FileIoChoice::Ring => Ring::start().map(Self::Ring),
+            FileIoChoice::Auto => Ok(Ring::start().map_or_else(
+                |error| {
+                    info!(%error, "Writing files on threads: the kernel or its sandbox refuses io_uring");
+                    Self::Threads
+                },
+                Self::Ring,
+            )),
         }
     }
 
@@ -45,6 +57,7 @@ impl FileIo {
     /// and address, length and offset are multiples of a page.
     pub(super) async fn write_direct(&self, file: Arc<File>, bytes: Bytes, offset: u64) -> Pending {
         match self {
+            Self::Ring(ring) => Pending::Ring(ring.write_at(file, bytes, offset).await),
             Self::Threads => write_on_thread(file, bytes, offset),
         }
     }
@@ -59,6 +72,7 @@ impl FileIo {
 /// A write that has begun. It ends by itself: dropping this only means not to hear of it.
 #[derive(Debug)]
 pub(super) enum Pending {
+    Ring(Completion),
     Thread(JoinHandle<io::Result<()>>),
 }
 
@@ -67,6 +81,7 @@ impl Future for Pending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
+            Self::Ring(completion) => Pin::new(completion).poll(cx),
             Self::Thread(task) => Pin::new(task)
                 .poll(cx)
                 .map(|done| done.unwrap_or_else(|gone| Err(io::Error::other(gone)))),

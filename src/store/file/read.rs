@@ -106,8 +106,14 @@ impl Reader for FileReader {
     }
 }
 
-/// Whether a piece seems to be in the page cache. Does not wait.
+/// Whether a piece is in the page cache. Does not wait.
 fn is_cached(file: &File, window: ByteRange) -> bool {
+    fresnel_ring::is_cached(file, window.offset, window.len)
+        .unwrap_or_else(|_| seems_cached(file, window))
+}
+
+/// The same from samples, where the kernel does not tell.
+fn seems_cached(file: &File, window: ByteRange) -> bool {
     let first = window.offset / SAMPLE_BYTES;
     let last = (window.end() - 1) / SAMPLE_BYTES;
     (first..=last).all(|sample| {
