@@ -7,6 +7,7 @@ mod clients;
 mod data;
 mod db;
 mod differential;
+mod fuzz;
 mod http;
 mod inspect;
 mod store;

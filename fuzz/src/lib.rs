@@ -1,0 +1,133 @@
+//! What each fuzz target does with its bytes: call a parser of foreign bytes, and check what must
+//! hold of any result. `fuzz_targets/NAME.rs` hands the function to libFuzzer; `tests/fuzz.rs`
+//! replays `corpus/NAME` without one.
+
+use std::hint::black_box;
+
+use fresnel::config::dialect;
+use fresnel::data::Expect;
+use fresnel::data::inspect::{self, Inspection};
+use fresnel::model::RangeRequest;
+
+/// A function that takes any bytes.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("config", config),
+    ("gpt", gpt),
+    ("inspect", inspect),
+    ("iso", iso),
+    ("luks", luks),
+    ("qcow2", qcow2),
+    ("qed", qed),
+    ("range", range),
+    ("vdi", vdi),
+    ("vhd", vhd),
+    ("vhdx", vhdx),
+    ("vmdk", vmdk),
+];
+
+/// A configuration file.
+pub fn config(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (assignments, errors) = dialect::parse(&text);
+    let lines = text.lines().count();
+    assert!(assignments.iter().all(|a| a.line <= lines));
+    assert!(errors.iter().all(|e| e.line <= lines));
+}
+
+/// A `Range` and a `Content-Range` header, on a line each; no range reaches beyond the image.
+pub fn range(data: &[u8]) {
+    const SIZE_BYTES: u64 = 1000;
+    let text = String::from_utf8_lossy(data);
+    let (range, content_range) = text.split_once('\n').unwrap_or((&text, ""));
+    for range in [Some(range), None] {
+        let Ok(request) = RangeRequest::parse(range, Some(content_range)) else {
+            continue;
+        };
+        for size_bytes in [0, 1, SIZE_BYTES, u64::MAX] {
+            if let Ok(range) = request.resolve(size_bytes) {
+                assert!(range.end() <= size_bytes);
+            }
+        }
+    }
+}
+
+/// A stream, cut where its first byte says: the cut does not change the verdict.
+pub fn inspect(data: &[u8]) {
+    let Some((at, stream)) = data.split_first() else {
+        return;
+    };
+    for disk_format in ["raw", "qcow2", "vmdk", "iso"] {
+        let expect = Expect {
+            disk_format: disk_format.to_owned(),
+            container_format: "bare".to_owned(),
+            require_match: true,
+            gpt_safety_checks_nonfatal: Vec::new(),
+        };
+        let (mut whole, mut cut) = (Inspection::new(&expect), Inspection::new(&expect));
+        whole.feed(stream);
+        for piece in stream.chunks(usize::from(*at) + 1) {
+            cut.feed(piece);
+        }
+        assert_eq!(whole.finish(), cut.finish());
+    }
+}
+
+/// The start of a stream.
+pub fn gpt(data: &[u8]) {
+    black_box(inspect::gpt::inspect(data, data.len() as u64));
+}
+
+/// The first volume descriptor.
+pub fn iso(data: &[u8]) {
+    black_box(inspect::iso::inspect(data));
+}
+
+/// The start of a stream.
+pub fn luks(data: &[u8]) {
+    black_box(inspect::luks::inspect(data, data.len() as u64));
+}
+
+/// The start of a stream.
+pub fn qcow2(data: &[u8]) {
+    black_box(inspect::qcow2::inspect(data));
+}
+
+/// The start of a stream.
+pub fn qed(data: &[u8]) {
+    black_box(inspect::qed::inspect(data));
+}
+
+/// The start of a stream.
+pub fn vdi(data: &[u8]) {
+    black_box(inspect::vdi::inspect(data));
+}
+
+/// The start of a stream.
+pub fn vhd(data: &[u8]) {
+    black_box(inspect::vhd::inspect(data));
+}
+
+/// Half of the bytes start the region table, the others follow it.
+pub fn vhdx(data: &[u8]) {
+    const REGIONS_OFFSET: u64 = 192 * 1024;
+    const REGIONS_END: u64 = 256 * 1024;
+    let (regions, metadata) = data.split_at(data.len() / 2);
+    let mut inspector = inspect::vhdx::Inspector::default();
+    inspector.feed(0, b"vhdxfile");
+    inspector.feed(REGIONS_OFFSET, regions);
+    let padding = vec![0; (REGIONS_END - REGIONS_OFFSET) as usize];
+    let seen_bytes = regions.len().min(padding.len());
+    inspector.feed(REGIONS_OFFSET + seen_bytes as u64, &padding[seen_bytes..]);
+    inspector.feed(REGIONS_END, metadata);
+    assert!(inspector.finish().is_some());
+}
+
+/// A whole stream.
+pub fn vmdk(data: &[u8]) {
+    let mut inspector = inspect::vmdk::Inspector::default();
+    inspector.feed(0, data);
+    black_box(inspector.finish());
+}
