@@ -24,7 +24,7 @@ mod stores;
 mod unsupported;
 mod value;
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use files::Files;
 use option::Table;
@@ -132,7 +132,6 @@ pub(crate) const TABLES: &[Table] = &[
     stores::GlanceStore::TABLE,
     stores::AnyStore::TABLE,
     stores::FileStore::TABLE,
-    stores::Staging::TABLE,
     image_format::ImageFormat::TABLE,
     fresnel::Fresnel::TABLE,
 ];
@@ -153,8 +152,12 @@ fn from_files(
     let images = default::Images::read(&mut reader, &["DEFAULT"]);
     let formats = image_format::ImageFormat::read(&mut reader, &["image_format"]);
     let fresnel = fresnel::Fresnel::read(&mut reader, &["fresnel"]);
+    if fresnel.data_dir.is_empty() {
+        reader.refuse("fresnel", "data_dir", "must name a directory");
+    }
     let http = listen.settings(&mut reader, &fresnel, AUTHENTICATED);
     let metrics_bind = metrics_bind(&mut reader, fresnel.metrics_bind.as_deref());
+    let image_schema = image_schema(&mut reader, fresnel.image_schema_file.as_deref());
     let stores = stores::read(&mut reader, &mut warnings);
     warnings.extend(unsupported::warnings(&reader, &stores));
     let findings = reader.finish();
@@ -172,7 +175,7 @@ fn from_files(
         db: database.settings(),
         data_dir: fresnel.data_dir.into(),
         file_io: fresnel.file_io,
-        api: api.settings(),
+        api: api.settings(image_schema),
         control: control_settings(images, formats, &stores),
         data: crate::data::Settings {
             admission_wait: Duration::from_secs(fresnel.admission_wait_seconds.into()),
@@ -193,6 +196,21 @@ fn metrics_bind(reader: &mut Reader<'_>, text: Option<&str>) -> Option<SocketAdd
         reader.refuse("fresnel", "metrics_bind", &reason);
     }
     address
+}
+
+/// The text of the file, which must be JSON.
+fn image_schema(reader: &mut Reader<'_>, path: Option<&str>) -> Option<String> {
+    let path = path?;
+    let text = fs::read_to_string(path).map_err(|error| error.to_string());
+    let checked = text.and_then(|text| {
+        let json: Result<serde_json::Value, _> = serde_json::from_str(&text);
+        json.map(|_| text).map_err(|error| error.to_string())
+    });
+    checked
+        .map_err(|error| {
+            reader.refuse("fresnel", "image_schema_file", &format!("{path}: {error}"));
+        })
+        .ok()
 }
 
 fn control_settings(

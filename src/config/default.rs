@@ -25,12 +25,13 @@ section! {
 
 impl Api {
     /// For the layer that answers.
-    pub(crate) fn settings(self) -> crate::api::Settings {
+    pub(crate) fn settings(self, image_schema_json: Option<String>) -> crate::api::Settings {
         crate::api::Settings {
             public_endpoint: self.public_endpoint,
             max_request_id_length: self.max_request_id_length as usize,
             limit_param_default: self.limit_param_default.into(),
             api_limit_max: self.api_limit_max.into(),
+            image_schema_json,
             ..crate::api::Settings::default()
         }
     }
@@ -101,9 +102,6 @@ section! {
         /// Stores by name, as `name:type` pairs; each has its options in the section of its name.
         /// Without it there is one store, set up in `[glance_store]`.
         enabled_backends: Option<Pairs>;
-        /// Directory for staged data, as `file://` and an absolute path, where there are no
-        /// `enabled_backends`.
-        node_staging_uri: String = "file://${fresnel.data_dir}/staging";
     }
 }
 

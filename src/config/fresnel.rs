@@ -6,8 +6,8 @@ use crate::store::file::FileIoChoice;
 section! {
     /// What only Fresnel has.
     Fresnel in "fresnel" {
-        /// Directory of everything that has no place of its own: the database, the images and the
-        /// staging area where no other is configured. The environment variable `FRESNEL_DATA`
+        /// Directory of everything that has no place of its own: the database and the
+        /// images where no other is configured. The environment variable `FRESNEL_DATA`
         /// changes the default.
         data_dir: String = "./fresnel-data";
         /// Listen beyond loopback without authentication, where everybody is an administrator.
@@ -23,6 +23,8 @@ section! {
         admission_wait_seconds: u32 = "30";
         /// Bytes a second below which a client's transfer is ended; 0 turns that off.
         min_rate_bytes_per_second: u32 = "1024";
+        /// The operator's `schema-image.json`, in place of Glance's stock one.
+        image_schema_file: Option<String>;
         /// How image files are written: `ring` (io_uring), `threads`, or `auto`, which takes the ring
         /// where the kernel and its sandbox allow it.
         file_io: FileIoChoice = "auto";

@@ -1,6 +1,6 @@
 //! Looks options up: files, older names, substitution, types, bounds, defaults.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, slice};
 
 use super::{
     Problem, all_options, dialect,
@@ -173,23 +173,27 @@ impl<'a> Reader<'a> {
     }
 
     fn default<T: Value>(&mut self, option: &'static Opt, asked: &str) -> T {
-        let text = self.default_text(option).map(|text| {
-            self.substitute(option.section, &text, 0)
-                .expect("defaults refer to options that exist")
-        });
-        let value = match &text {
-            Some(text) => T::parse(text).expect("a default is of its option's type"),
-            None => T::unset().expect("an option without a default may be unset"),
+        let Some(text) = self.default_text(option) else {
+            self.record(option, asked, &[], None);
+            return T::unset().expect("an option without a default may be unset");
         };
-        self.record(option, asked, text.as_slice(), None);
-        value
+        let substituted = self.substitute(option.section, &text, 0);
+        let parsed = substituted.and_then(|text| {
+            self.record(option, asked, slice::from_ref(&text), None);
+            T::parse(&text)
+        });
+        parsed.unwrap_or_else(|reason| {
+            self.refuse_at(None, asked, option.name, &reason);
+            let declared = option.default.expect("it has a default");
+            T::parse(declared).expect("a default is of its option's type")
+        })
     }
 
     fn default_text(&self, option: &Opt) -> Option<String> {
         let same = |set: &&(&str, &str, String)| set.0 == option.section && set.1 == option.name;
         let environment = self.environment.iter().find(same);
         environment
-            .map(|set| set.2.clone())
+            .map(|set| set.2.replace('$', "$$"))
             .or_else(|| option.default.map(str::to_owned))
     }
 

@@ -20,8 +20,6 @@ const RESERVED_PREFIX: &str = "os_glance_";
 const SHARED_SECTION: &str = "backend_defaults";
 /// The section of the one store where there are no `enabled_backends`.
 const SINGLE_SECTION: &str = "glance_store";
-/// The section of the store that Glance keeps staged data in.
-const STAGING_SECTION: &str = "os_glance_staging_store";
 
 /// The types that `enabled_backends` may name, and whether this version serves them.
 const TYPES: &[(&str, Served)] = &[
@@ -80,14 +78,6 @@ section! {
     }
 }
 
-section! {
-    /// Where staged data is, with `enabled_backends`.
-    Staging in "os_glance_staging_store" {
-        /// Directory for staged data.
-        filesystem_store_datadir: String = "${fresnel.data_dir}/staging";
-    }
-}
-
 /// All stores of the process.
 #[derive(Clone, Debug)]
 pub struct Stores {
@@ -97,8 +87,6 @@ pub struct Stores {
     pub stores: Vec<Store>,
     /// Which of them takes an upload that names none.
     pub default: StoreId,
-    /// Directory for staged data.
-    pub staging_dir: PathBuf,
 }
 
 /// One store.
@@ -123,10 +111,7 @@ pub(super) fn read(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Store
     let common = GlanceStore::read(reader, &[SINGLE_SECTION]);
     match &backends.enabled_backends {
         Some(Pairs(pairs)) if !pairs.is_empty() => several(reader, pairs, &common),
-        _ => {
-            let staging = staging_path(reader, &backends.node_staging_uri);
-            single(reader, &common, staging, warnings)
-        }
+        _ => single(reader, &common, warnings),
     }
 }
 
@@ -174,18 +159,10 @@ fn several(reader: &mut Reader<'_>, pairs: &[(String, String)], common: &GlanceS
         multistore: true,
         stores,
         default: StoreId::new(&default),
-        staging_dir: Staging::read(reader, &[STAGING_SECTION])
-            .filesystem_store_datadir
-            .into(),
     }
 }
 
-fn single(
-    reader: &mut Reader<'_>,
-    common: &GlanceStore,
-    staging_dir: PathBuf,
-    warnings: &mut Vec<String>,
-) -> Stores {
+fn single(reader: &mut Reader<'_>, common: &GlanceStore, warnings: &mut Vec<String>) -> Stores {
     for kind in &common.stores {
         match kind.as_str() {
             "file" => {}
@@ -212,7 +189,6 @@ fn single(
         multistore: false,
         stores: vec![file_store(reader, "file", &[SINGLE_SECTION], Some(images))],
         default: StoreId::new("file"),
-        staging_dir,
     }
 }
 
@@ -305,17 +281,6 @@ fn refuse_shared_directories(reader: &mut Reader<'_>, stores: &[Store]) {
                 let place = reader.place(section, "filesystem_store_datadir");
                 reader.refuse_at(place, section, "filesystem_store_datadir", &reason);
             }
-        }
-    }
-}
-
-fn staging_path(reader: &mut Reader<'_>, uri: &str) -> PathBuf {
-    match uri.strip_prefix("file://") {
-        Some(path) if !path.is_empty() => path.into(),
-        _ => {
-            let reason = format!("{uri:?} is not file:// and a path");
-            reader.refuse("DEFAULT", "node_staging_uri", &reason);
-            PathBuf::new()
         }
     }
 }

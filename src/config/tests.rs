@@ -32,10 +32,6 @@ mod defaults {
         assert!(config.warnings.is_empty(), "{:?}", config.warnings);
         assert!(!config.stores.multistore);
         assert_eq!(config.stores.default.as_str(), "file");
-        assert_eq!(
-            config.stores.staging_dir,
-            PathBuf::from("./fresnel-data/staging")
-        );
         let Kind::File(dirs) = &config.stores.stores[0].kind;
         assert_eq!(
             dirs,
@@ -58,7 +54,7 @@ mod defaults {
         let mut files = Files::default();
         files.add("a.conf", "[fresnel]\ndata_dir = /other", &mut Vec::new());
         let config = from_files(&files, Some("/data".into()), Vec::new()).unwrap();
-        assert_eq!(config.stores.staging_dir, PathBuf::from("/other/staging"));
+        assert_eq!(config.data_dir, PathBuf::from("/other"));
     }
 
     #[test]
@@ -88,7 +84,52 @@ mod defaults {
 }
 
 mod values {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Texts that are made of what options are made of.
+    fn conf(lines_max: usize) -> impl Strategy<Value = String> {
+        let options: Vec<_> = all_options().collect();
+        let sections =
+            "\\[(DEFAULT|database|glance_store|fresnel|image_format|a|backend_defaults)\\]";
+        let value = "[ -~]{0,20}|a:file(,b:file)?|[0-9]{1,30}|\\$[a-z_]{1,12}|\\$fresnel.data_dir";
+        let option = proptest::sample::select(options);
+        let line = prop_oneof![
+            1 => sections,
+            6 => (option, value).prop_map(|(option, value)| format!("{} = {value}", option.name)),
+        ];
+        let lines = proptest::collection::vec(line, 0..lines_max);
+        lines.prop_map(|lines| format!("[glance_store]\n{}", lines.join("\n")))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_configuration_loads_or_is_refused(text in conf(30), data_dir in "[ -~]{0,9}") {
+            let (mut files, mut problems) = (Files::default(), Vec::new());
+            files.add("a.conf", &text, &mut problems);
+            let _ = from_files(&files, Some(data_dir), problems);
+        }
+
+        #[test]
+        fn what_is_shown_loads_to_the_same(text in conf(4)) {
+            let Ok(config) = load_text(&text) else {
+                return Ok(());
+            };
+            let lines = config.effective.iter().flat_map(|e| {
+                let line = move |value| format!("[{}]\n{} = {value}\n", e.section, e.option.name);
+                e.shown.iter().map(line)
+            });
+            let again = load_text(&lines.collect::<String>()).unwrap();
+            let values = |config: &Config| {
+                let shown = config.effective.iter().map(|e| (e.option.name, e.shown.clone()));
+                shown.collect::<Vec<_>>()
+            };
+            prop_assert_eq!(values(&again), values(&config));
+        }
+    }
 
     #[test]
     fn the_last_value_counts_and_an_older_name_in_a_later_file_too() {
@@ -186,13 +227,30 @@ mod values {
             ("d.conf.bak", 4),
         ] {
             let text = format!("[DEFAULT]\nbind_port = {value}");
-            std::fs::write(folder.path().join(name), text).unwrap();
+            fs::write(folder.path().join(name), text).unwrap();
         }
         let sources = Sources {
             files: vec![Source::Dir(folder.path().into())],
             ..Sources::default()
         };
         assert_eq!(load(&sources).unwrap().http.bind_port, 2);
+    }
+}
+
+mod files {
+    use super::*;
+
+    #[test]
+    fn the_image_schema_is_read_and_must_be_json() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("schema-image.json");
+        let text = format!("[fresnel]\nimage_schema_file = {}", path.display());
+        assert!(error(&text).contains("a.conf:2: [fresnel] image_schema_file: "));
+        fs::write(&path, "{").unwrap();
+        assert!(error(&text).contains("EOF while parsing"));
+        fs::write(&path, "{}").unwrap();
+        let config = load_text(&text).unwrap();
+        assert_eq!(config.api.image_schema_json.as_deref(), Some("{}"));
     }
 }
 

@@ -79,7 +79,7 @@ impl Config {
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
-            .field("url", &url::masked(&self.url))
+            .field("url", &masked(&self.url))
             .field("connections_max", &self.connections_max)
             .finish_non_exhaustive()
     }
