@@ -16,26 +16,34 @@ use fresnel::{
 };
 
 /// Each claim becomes a test on each engine, in a database of its own.
-macro_rules! claims {
-    ($($claim:ident),+ $(,)?) => {
+macro_rules! on_each_engine {
+    ($runner:path: $($claim:ident),+ $(,)?) => {
         mod sqlite {
             $(#[tokio::test]
             async fn $claim() {
-                $crate::db::engine::run($crate::db::engine::Engine::Sqlite, super::$claim).await;
+                $runner($crate::db::engine::Engine::Sqlite, super::$claim).await;
             })+
         }
         mod postgres {
             $(#[tokio::test]
             async fn $claim() {
-                $crate::db::engine::run($crate::db::engine::Engine::Postgres, super::$claim).await;
+                $runner($crate::db::engine::Engine::Postgres, super::$claim).await;
             })+
         }
         mod mariadb {
             $(#[tokio::test]
             async fn $claim() {
-                $crate::db::engine::run($crate::db::engine::Engine::MariaDb, super::$claim).await;
+                $runner($crate::db::engine::Engine::MariaDb, super::$claim).await;
             })+
         }
+    };
+}
+use on_each_engine;
+
+/// The same, with the schema in place.
+macro_rules! claims {
+    ($($claim:ident),+ $(,)?) => {
+        $crate::db::on_each_engine!($crate::db::engine::synced: $($claim),+);
     };
 }
 use claims;

@@ -1,6 +1,10 @@
 //! Scratch databases on the three engines.
 
-use std::{path::Path, process::Command, sync::OnceLock};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, OnceLock},
+};
 
 use fresnel::control::db::{Config, Db};
 use sqlx::{
@@ -24,18 +28,26 @@ pub(super) struct Scratch {
     folder: tempfile::TempDir,
 }
 
-/// Runs the claim on a synchronised scratch database, and drops that whatever comes of the claim.
-pub(super) async fn run<F: Future<Output = ()> + Send + 'static>(
+/// Runs the claim on an empty database, and drops that whatever comes of the claim.
+pub(super) async fn given<F: Future<Output = ()> + Send + 'static>(
     engine: Engine,
-    claim: fn(Db) -> F,
+    claim: impl FnOnce(Arc<Scratch>) -> F,
 ) {
-    let scratch = Scratch::new(engine).await;
-    let db = scratch.synced().await;
-    let outcome = tokio::spawn(claim(db)).await;
+    let scratch = Arc::new(Scratch::new(engine).await);
+    let outcome = tokio::spawn(claim(Arc::clone(&scratch))).await;
     scratch.drop_database().await;
     if let Err(error) = outcome {
         std::panic::resume_unwind(error.into_panic());
     }
+}
+
+/// The same, on a database that has its schema.
+pub(super) async fn synced<F: Future<Output = ()> + Send + 'static>(
+    engine: Engine,
+    claim: fn(Db) -> F,
+) {
+    let synced = |scratch: Arc<Scratch>| async move { claim(scratch.synced().await).await };
+    given(engine, synced).await;
 }
 
 impl Scratch {
@@ -83,9 +95,13 @@ impl Scratch {
         }
     }
 
-    /// A folder that goes with the database.
-    pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
+    /// A configuration of Glance's with this database.
+    pub(super) fn glance_conf(&self) -> PathBuf {
+        let path = self.folder.path().join("glance-api.conf");
+        // oslo.config substitutes `$`.
+        let url = self.url.replace('$', "$$");
+        std::fs::write(&path, format!("[database]\nconnection = {url}\n")).unwrap();
+        path
     }
 
     pub(super) async fn drop_database(&self) {

@@ -3,7 +3,7 @@
 CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL,
     PRIMARY KEY (version_num)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb3;
+);
 
 CREATE TABLE images (
     id varchar(36) NOT NULL,
