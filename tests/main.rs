@@ -4,6 +4,7 @@
 
 mod beside;
 mod clients;
+mod crash;
 mod data;
 mod db;
 mod differential;

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::{free_address, wait_until, wire};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -60,6 +62,12 @@ impl Fresnel {
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("the process is ours");
         self.child.wait().expect("the process is ours");
+    }
+
+    /// Sends it a signal: STOP puts it to sleep, CONT wakes it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = Pid::from_child(&self.child);
+        kill_process(id, signal).expect("the process is ours");
     }
 
     /// Starts it again after [`Self::kill`], with the same configuration.

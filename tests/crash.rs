@@ -1,0 +1,122 @@
+//! The real binary, ended in the middle of uploads: nothing half-published, nothing left, and the
+//! image takes another upload.
+
+mod kill;
+mod sleep;
+mod upload;
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use crate::support::{
+    lab,
+    process::Fresnel,
+    wait_until,
+    wire::{Request, Response, exchange},
+};
+
+/// What the service promises after a crash, with the shortest lease.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
+
+/// The shortest lease; senders may be silent for as long as a test likes.
+const OPTIONS: &str = "lease_seconds = 3\nmin_rate_bytes_per_second = 0\n";
+
+/// Two nodes with one database and one directory of images.
+struct Pair {
+    left: Fresnel,
+    right: Fresnel,
+    images: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Pair {
+    /// On the database server that `up`, a script of the lab, starts.
+    fn start(up: &str) -> Self {
+        let database = format!("fresnel_crash_{}", uuid::Uuid::new_v4().simple());
+        let url = lab::run(lab::script(up).args(["--database", &database]));
+        let folder = tempfile::tempdir().unwrap();
+        let images = folder.path().join("images");
+        let lines = format!(
+            "{OPTIONS}[database]\nconnection = {}\n[glance_store]\nfilesystem_store_datadir = {}\n",
+            url.trim(),
+            images.display()
+        );
+        let config = folder.path().join("sync.conf");
+        std::fs::write(&config, format!("[fresnel]\n{lines}")).unwrap();
+        let mut sync = Command::new(env!("CARGO_BIN_EXE_fresnel"));
+        lab::run(sync.args(["db", "sync", "--config-file"]).arg(config));
+        Self {
+            left: Fresnel::start(&lines),
+            right: Fresnel::start(&lines),
+            images,
+            _folder: folder,
+        }
+    }
+}
+
+/// Queues an image and returns its id.
+fn queue(node: &Fresnel) -> String {
+    let request = Request::new("POST", "/v2/images").header("Content-Type", "application/json");
+    let request = request.body(r#"{"disk_format": "raw", "container_format": "bare"}"#);
+    let answer = exchange(node.address, &request).unwrap();
+    assert_eq!(answer.status, 201);
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
+fn status(node: &Fresnel, image: &str) -> String {
+    let request = Request::new("GET", &format!("/v2/images/{image}"));
+    let answer = exchange(node.address, &request).unwrap();
+    assert_eq!(answer.status, 200);
+    answer.json()["status"].as_str().unwrap().to_owned()
+}
+
+fn put(node: &Fresnel, image: &str, content: &[u8]) -> Response {
+    let request = Request::new("PUT", &format!("/v2/images/{image}/file"));
+    let request = request.header("Content-Type", "application/octet-stream");
+    exchange(node.address, &request.body(content)).unwrap()
+}
+
+fn download(node: &Fresnel, image: &str) -> Vec<u8> {
+    let request = Request::new("GET", &format!("/v2/images/{image}/file"));
+    exchange(node.address, &request).unwrap().body
+}
+
+/// Within the promised time the image is out of `saving`.
+fn settled(node: &Fresnel, image: &str) -> String {
+    let left = wait_until(RECOVERY_LIMIT, || status(node, image) != "saving");
+    assert!(left, "{image} is still saving:\n{}", node.log());
+    status(node, image)
+}
+
+/// The image takes an upload, and it is the only file under `images`.
+fn retry(node: &Fresnel, image: &str, images: &Path) {
+    assert_eq!(files(images), Vec::<PathBuf>::new());
+    let content = content(99_999, 7);
+    assert_eq!(put(node, image, &content).status, 204);
+    assert!(download(node, image) == content);
+    assert_eq!(files(images), [images.join(image)]);
+}
+
+/// Every file under a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+/// Bytes that are no format.
+fn content(len: usize, seed: u64) -> Vec<u8> {
+    let byte = |i: u64| ((i ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8;
+    (0..len as u64).map(byte).collect()
+}
