@@ -201,7 +201,11 @@ impl Handler for Api {
     async fn handle(&self, request: Request) -> Response {
         let started = Instant::now();
         let (method, uri) = (request.head.method.clone(), request.head.uri.clone());
-        let answer = self.answer(request).await;
+        let mut answer = self.answer(request).await;
+        if method == Method::HEAD {
+            // Nothing answers HEAD but errors, of which Glance tells no length either.
+            *answer.response.body_mut() = Body::empty();
+        }
         record(&method, uri.path(), &answer, started);
         answer.response
     }

@@ -3,7 +3,7 @@
 
 use tracing::{error, info, warn};
 
-use super::{ATTEMPTS_MAX, now};
+use super::ATTEMPTS_MAX;
 use crate::{
     control::{Caller, Control, Error, Result, Rule, db},
     model::{Image, ImageId, Location, LocationStatus, Status},
@@ -23,14 +23,9 @@ impl Control {
             if image.protected {
                 return Err(Error::Protected(image.id));
             }
-            let status = image.status.transition(Status::Deleted)?;
+            image.status.transition(Status::Deleted)?;
             self.remove_data(&image).await?;
-            let deleted = Image {
-                status,
-                deleted_at: Some(now()),
-                ..image
-            };
-            match self.db.image_delete(&deleted).await {
+            match self.db.image_delete(&image).await {
                 Ok(()) => {
                     self.leases.image_deleted(id);
                     info!(image.id = %id, "Deleted image {id}");

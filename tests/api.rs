@@ -1,0 +1,12 @@
+//! The API's claims, one file a part of the URL tree. What Glance answers to the same requests is
+//! the matter of the differential tests.
+
+mod actions;
+mod images;
+mod info;
+mod list;
+mod members;
+mod patch;
+mod routes;
+mod tags;
+mod versions;

@@ -1,0 +1,173 @@
+//! The API in this process: the real routes over SQLite and a store in memory, behind a real
+//! listener.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use fresnel::{
+    api::{self, Api},
+    base::limits::MIB,
+    buf::Pool,
+    control::{Control, Db, Leases, Settings, StoreSettings, db},
+    data::{self, Plane, digest::Engine},
+    http::{self, Config, Listener, Shutdown, drain, serve},
+    model::StoreId,
+    store::{Registry, Store, memory::MemoryStore},
+};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use super::wire::{Request, Response, exchange};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+/// A running API with an empty database and an empty store.
+pub(crate) struct TestApp {
+    address: SocketAddr,
+    pub(crate) store: Arc<MemoryStore>,
+    _shutdown: Shutdown,
+    _runtime: Runtime,
+    _folder: tempfile::TempDir,
+}
+
+impl TestApp {
+    pub(crate) fn new() -> Self {
+        Self::with(Settings::default(), api::Settings::default())
+    }
+
+    /// The store is called `memory`.
+    pub(crate) fn with(settings: Settings, api: api::Settings) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(MemoryStore::new(StoreId::new("memory")));
+        let config = db::Config {
+            url: format!("sqlite:///{}", folder.path().join("db.sqlite").display()),
+            ..db::Config::default()
+        };
+        let (address, shutdown) = runtime.block_on(async {
+            let api = Arc::new(assemble(config, settings, api, store.clone()).await);
+            let config = Config {
+                bind_port: 0,
+                ..Config::default()
+            };
+            let listener = Listener::bind(&config).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (shutdown, drain) = drain();
+            tokio::spawn(serve(listener, api as Arc<dyn http::Handler>, drain));
+            (address, shutdown)
+        });
+        Self {
+            address,
+            store,
+            _shutdown: shutdown,
+            _runtime: runtime,
+            _folder: folder,
+        }
+    }
+
+    /// One request; JSON errors unless it asks for others.
+    #[track_caller]
+    pub(crate) fn ask(&self, mut request: Request) -> Response {
+        let mut names = request.headers.iter().map(|(name, _)| name);
+        if !names.any(|name| name.eq_ignore_ascii_case("accept")) {
+            request = request.header("Accept", "application/json");
+        }
+        exchange(self.address, &request).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&self, target: &str) -> Response {
+        self.ask(Request::new("GET", target))
+    }
+
+    #[track_caller]
+    pub(crate) fn delete(&self, target: &str) -> Response {
+        self.ask(Request::new("DELETE", target))
+    }
+
+    #[track_caller]
+    pub(crate) fn post(&self, target: &str, body: &Value) -> Response {
+        self.ask(Request::new("POST", target).body(body.to_string()))
+    }
+
+    #[track_caller]
+    pub(crate) fn put(&self, target: &str) -> Response {
+        self.ask(Request::new("PUT", target))
+    }
+
+    /// Version 2.1.
+    #[track_caller]
+    pub(crate) fn patch(&self, target: &str, operations: &Value) -> Response {
+        let media_type = "application/openstack-images-v2.1-json-patch";
+        let request = Request::new("PATCH", target).header("Content-Type", media_type);
+        self.ask(request.body(operations.to_string()))
+    }
+
+    /// Creates an image and returns its path.
+    #[track_caller]
+    pub(crate) fn create(&self, image: &Value) -> String {
+        let created = self.post("/v2/images", image);
+        assert_eq!(created.status, 201, "{}", text(&created));
+        created.json()["self"].as_str().unwrap().to_owned()
+    }
+
+    /// Creates an image with these bytes, raw and bare.
+    #[track_caller]
+    pub(crate) fn upload(&self, bytes: &[u8]) -> String {
+        let image =
+            self.create(&serde_json::json!({"disk_format": "raw", "container_format": "bare"}));
+        let request = Request::new("PUT", &format!("{image}/file"))
+            .header("Content-Type", "application/octet-stream");
+        assert_eq!(self.ask(request.body(bytes)).status, 204);
+        image
+    }
+}
+
+/// What a client reads in an error.
+pub(crate) fn text(response: &Response) -> String {
+    let body = String::from_utf8_lossy(&response.body);
+    match serde_json::from_str::<Value>(&body) {
+        Ok(body) => {
+            let message = body["message"].as_str().unwrap_or_default();
+            message.replace("<br /><br />", "").trim().to_owned()
+        }
+        Err(_) => body.into_owned(),
+    }
+}
+
+/// One store of multi-store mode.
+pub(crate) fn multistore(settings: Settings) -> Settings {
+    Settings {
+        multistore: true,
+        stores: vec![StoreSettings {
+            id: StoreId::new("memory"),
+            description: Some("for tests".into()),
+            weight: 7,
+            read_only: false,
+            properties: serde_json::Map::new(),
+        }],
+        ..settings
+    }
+}
+
+async fn assemble(
+    config: db::Config,
+    settings: Settings,
+    api: api::Settings,
+    store: Arc<MemoryStore>,
+) -> Api {
+    let db = Db::connect(&config).await.unwrap();
+    let leases = Leases::join(db.clone(), LEASE).await.unwrap();
+    let stores = Registry::new(vec![store.clone() as Arc<dyn Store>], store.id().clone());
+    let plane = Plane {
+        stores: stores.clone(),
+        pool: Pool::new(8 * MIB, &[store.id().clone()]),
+        engine: Engine::new(1).unwrap(),
+        settings: data::Settings::default(),
+    };
+    let control = Control::new(db, stores, settings, leases);
+    Api::new(Arc::new(control), Arc::new(plane), api).unwrap()
+}
