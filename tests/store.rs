@@ -1,5 +1,7 @@
 //! Every store passes the one suite, on every filesystem that we can make here.
 
+mod mounted;
+
 use std::path::Path;
 
 use fresnel::{

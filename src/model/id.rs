@@ -49,6 +49,11 @@ impl Attempt {
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4())
     }
+
+    /// Its 128 bits.
+    pub fn as_u128(self) -> u128 {
+        self.0.as_u128()
+    }
 }
 
 impl fmt::Display for Attempt {

@@ -17,9 +17,16 @@ use rustix::{
 };
 use tracing::warn;
 
-use super::{Error, Intent, Names, Result, Shared, blocking, io::Pending, probe, text};
+use super::{
+    Error, Intent, Names, Result, Shared,
+    ability::{self, Abilities},
+    blocking,
+    io::Pending,
+    mark, text,
+};
 use crate::{
     buf::{AtRest, Chunk},
+    model::Attempt,
     store::{Published, Writer},
 };
 
@@ -38,7 +45,8 @@ const DIRECT_ALIGN_BYTES: usize = 4096;
 pub(super) struct FileWriter {
     shared: Arc<Shared>,
     names: Names,
-    noreplace: bool,
+    attempt: Attempt,
+    can: Abilities,
     file: Arc<File>,
     /// The same file past the page cache, where the filesystem can that.
     direct: Option<Arc<File>>,
@@ -62,13 +70,13 @@ impl FileWriter {
             return Err(Error::AlreadyExists(text(&names.published)));
         }
         let file = File::create_new(&names.draft).map_err(|e| shared.outcome(&names.draft, e))?;
-        let prepared = mark(&file, intent, can).and_then(|()| {
-            match size_bytes {
-                Some(len) if len > 0 && !shared.thin_provisioning => reserve(&file, len)?,
-                _ => {}
-            }
+        let reserved = match size_bytes {
+            Some(len) if len > 0 && !shared.thin_provisioning => reserve(&file, len),
+            _ => Ok(()),
+        };
+        let prepared = reserved.and_then(|()| {
             can.direct
-                .then(|| probe::open_direct(&names.draft))
+                .then(|| ability::open_direct(&names.draft))
                 .transpose()
         });
         let direct = prepared.map_err(|error| {
@@ -77,7 +85,8 @@ impl FileWriter {
         })?;
         Ok(Self {
             names,
-            noreplace: can.noreplace,
+            attempt: intent.attempt,
+            can,
             file: Arc::new(file),
             direct: direct.map(Arc::new),
             pending: VecDeque::new(),
@@ -168,6 +177,7 @@ impl FileWriter {
                 warn!(path = %draft.display(), %error, "Left the mode of an image's file as it was");
             }
         }
+        mark::set(&self.file, self.attempt, self.can).map_err(failed)?;
         self.file.sync_all().map_err(failed)?;
         self.rename()
             .map_err(|error| match Errno::from_io_error(&error) {
@@ -188,7 +198,7 @@ impl FileWriter {
     /// Fails when the new name exists, and when the old one is gone: the attempt was discarded.
     fn rename(&self) -> io::Result<()> {
         let Names { draft, published } = &self.names;
-        if self.noreplace {
+        if self.can.noreplace {
             renameat_with(CWD, draft, CWD, published, RenameFlags::NOREPLACE)?;
             return Ok(());
         }
@@ -200,14 +210,12 @@ impl FileWriter {
 /// Removes whatever is left of an attempt. Blocks.
 ///
 /// The draft goes first: from then on its writer has nothing to rename. What it renamed before
-/// lies under the image's name, and is removed if it carries the attempt: a file that another
+/// lies under the image's name, and is removed if it bears the attempt's mark: a file that another
 /// attempt, Glance or an operator put there does not.
 pub(super) fn discard(shared: &Shared, intent: &Intent) -> Result<()> {
     let (dir, names) = shared.place(intent)?;
     remove_if_there(&names.draft).map_err(|e| shared.outcome(&names.draft, e))?;
-    let own =
-        dir.can.xattr && probe::attempt_of(&names.published) == Some(intent.attempt.to_string());
-    if own {
+    if mark::is_of(&names.published, intent.attempt, dir.can) {
         remove_if_there(&names.published).map_err(|e| shared.outcome(&names.published, e))?;
     }
     Ok(())
@@ -234,13 +242,6 @@ fn forget(path: &Path) {
     }
 }
 
-fn mark(file: &File, intent: &Intent, can: probe::Abilities) -> io::Result<()> {
-    if can.xattr {
-        probe::set_attempt(file, &intent.attempt.to_string())?;
-    }
-    Ok(())
-}
-
 /// Reserves room, so that a disk too small is known before the first byte, and the file is in few
 /// pieces. A filesystem that cannot reserve is none the worse.
 fn reserve(file: &File, len: u64) -> io::Result<()> {
@@ -265,4 +266,43 @@ fn is_zero(bytes: &[u8]) -> bool {
     bytes
         .chunks(ZEROES.len())
         .all(|piece| *piece == ZEROES[..piece.len()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{ImageId, StoreId},
+        store::{
+            Store,
+            file::{Config, FileIo, FileStore},
+        },
+    };
+
+    /// The disk takes nothing any more, which is heard of only after the write was accepted.
+    #[tokio::test]
+    async fn a_lost_write_is_never_published() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::in_dir(dir.path());
+        let store = FileStore::open(StoreId::new("file"), config, FileIo::Threads).unwrap();
+        let image = ImageId::random();
+        let intent = store.intend(&image, Attempt::random(), None);
+        let intent = intent.await.unwrap();
+        let mut writer = FileWriter::open(store.shared.clone(), &intent, None).unwrap();
+        let sound = std::mem::replace(
+            &mut writer.file,
+            Arc::new(File::open(&intent.object).unwrap()),
+        );
+        let chunk = |text: &'static str| Chunk::new(Bytes::from(text));
+        writer.write(chunk("lost")).await.unwrap();
+        writer.write(chunk("lost")).await.unwrap();
+        writer.write(chunk("late")).await.unwrap_err();
+        writer.pending.clear();
+        writer.file = sound;
+        writer.write(chunk("well")).await.unwrap();
+        let error = Box::new(writer).commit().await.unwrap_err();
+        assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
+        assert!(!dir.path().join(image.as_str()).exists());
+        assert!(!Path::new(&intent.object).exists());
+    }
 }

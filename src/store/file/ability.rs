@@ -8,20 +8,19 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{CWD, OFlags, RenameFlags, XattrFlags, renameat_with};
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 
-/// The extended attribute that holds a file's attempt.
-pub(super) const ATTEMPT_XATTR: &str = "user.fresnel.attempt";
+use super::mark;
 
 /// What a filesystem can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Abilities {
     /// Writes past the page cache.
     pub(super) direct: bool,
-    /// Keeps [`ATTEMPT_XATTR`].
-    pub(super) xattr: bool,
     /// Renames that refuse to replace; otherwise `link` and `unlink` do the same.
     pub(super) noreplace: bool,
+    /// Keeps extended attributes of users.
+    pub(super) xattr: bool,
 }
 
 /// Tries all of it with a file in `dir`. Fails when a file cannot be made there at all.
@@ -31,7 +30,7 @@ pub(super) fn probe(dir: &Path) -> io::Result<Abilities> {
     let file = File::create_new(&path)?;
     let can = Abilities {
         direct: writes_directly(&path),
-        xattr: set_attempt(&file, "probe").is_ok(),
+        xattr: mark::set_xattr(&file, "probe").is_ok(),
         noreplace: renameat_with(CWD, &path, CWD, &renamed, RenameFlags::NOREPLACE).is_ok(),
     };
     std::fs::remove_file(if can.noreplace { &renamed } else { &path })?;
@@ -44,20 +43,6 @@ pub(super) fn open_direct(path: &Path) -> io::Result<File> {
         .write(true)
         .custom_flags(OFlags::DIRECT.bits() as i32)
         .open(path)
-}
-
-/// Marks a file as an attempt's.
-pub(super) fn set_attempt(file: &File, attempt: &str) -> io::Result<()> {
-    rustix::fs::fsetxattr(file, ATTEMPT_XATTR, attempt.as_bytes(), XattrFlags::empty())?;
-    Ok(())
-}
-
-/// The attempt that a file is marked with, if any.
-pub(super) fn attempt_of(path: &Path) -> Option<String> {
-    let mut text = vec![0; 64];
-    let len = rustix::fs::lgetxattr(path, ATTEMPT_XATTR, text.as_mut_slice()).ok()?;
-    text.truncate(len);
-    String::from_utf8(text).ok()
 }
 
 /// Some filesystems let a file be opened for direct writes and then refuse them.
