@@ -3,7 +3,10 @@
 //! replays `corpus/NAME` without one.
 
 use std::hint::black_box;
+use std::sync::LazyLock;
 
+use fresnel::api::schema::Schemas;
+use fresnel::api::{Settings, filter, patch as json_patch};
 use fresnel::config::dialect;
 use fresnel::data::Expect;
 use fresnel::data::inspect::{self, Inspection};
@@ -15,10 +18,12 @@ pub type Target = fn(&[u8]);
 /// Every target by its name.
 pub const TARGETS: &[(&str, Target)] = &[
     ("config", config),
+    ("filters", filters),
     ("gpt", gpt),
     ("inspect", inspect),
     ("iso", iso),
     ("luks", luks),
+    ("patch", patch),
     ("qcow2", qcow2),
     ("qed", qed),
     ("range", range),
@@ -35,6 +40,28 @@ pub fn config(data: &[u8]) {
     let lines = text.lines().count();
     assert!(assignments.iter().all(|a| a.line <= lines));
     assert!(errors.iter().all(|e| e.line <= lines));
+}
+
+/// The query of a list; what is echoed into `first` and `next` asks for the same.
+pub fn filters(data: &[u8]) {
+    let settings = Settings::default();
+    let Ok(mut listing) = filter::parse(&String::from_utf8_lossy(data), &settings) else {
+        return;
+    };
+    listing.query.marker = None;
+    let echoed = filter::parse(&listing.echo, &settings).expect("what was accepted is");
+    assert_eq!(echoed, listing);
+}
+
+/// The body of an image's PATCH, of both media types.
+pub fn patch(data: &[u8]) {
+    static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| {
+        let formats = |names: &str| names.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        Schemas::new(&formats("raw qcow2"), &formats("bare ova"), None).expect("they are stock")
+    });
+    for version in [json_patch::Version::V2_0, json_patch::Version::V2_1] {
+        let _ = black_box(json_patch::parse(version, data, &SCHEMAS));
+    }
 }
 
 /// A `Range` and a `Content-Range` header, on a line each; no range reaches beyond the image.
