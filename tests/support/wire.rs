@@ -108,17 +108,21 @@ pub(crate) fn exchange(address: SocketAddr, request: &Request) -> io::Result<Res
         && let Some((status, headers)) = read_early_head(&mut reader)?
         && status != 100
     {
-        let body = read_body(&mut reader, status, &headers)?;
-        return Ok(Response {
-            status,
-            headers,
-            body,
-        });
+        return read_rest(&mut reader, request, (status, headers));
     }
     // An early answer makes the rest of the body unwanted; the answer tells why.
     let sent = send_body(&mut writer, &request.body);
-    let (status, headers) = read_head(&mut reader).or_else(|error| sent.and(Err(error)))?;
-    let body = read_body(&mut reader, status, &headers)?;
+    let head = read_head(&mut reader).or_else(|error| sent.and(Err(error)))?;
+    read_rest(&mut reader, request, head)
+}
+
+/// The body, which an answer to HEAD does not have whatever its headers say.
+fn read_rest(reader: &mut impl BufRead, request: &Request, head: Head) -> io::Result<Response> {
+    let (status, headers) = head;
+    let body = match request.method.as_str() {
+        "HEAD" => Vec::new(),
+        _ => read_body(reader, status, &headers)?,
+    };
     Ok(Response {
         status,
         headers,
