@@ -4,6 +4,7 @@
 
 mod api;
 mod beside;
+mod cli;
 mod clients;
 mod crash;
 mod data;

@@ -424,6 +424,89 @@ mod guarded {
 mod warnings {
     use super::*;
 
+    /// As deployment tools write it, but for what is refused.
+    const DEPLOYED: &str = "\
+[DEFAULT]
+debug = False
+log_file = /var/log/glance/glance-api.log
+use_forwarded_for = true
+bind_host = 127.0.0.1
+bind_port = 9292
+workers = 5
+cinder_catalog_info = volumev3:cinderv3:internalURL
+enabled_backends = fast:file, cheap:file
+transport_url = rabbit://openstack:hunter2@10.0.0.2:5672//
+enabled_import_methods = [glance-direct,'web-download']
+show_multiple_locations = True
+
+[database]
+connection = mysql+pymysql://glance:hunter2@10.0.0.2:3306/glance?charset=utf8
+connection_recycle_time = 10
+max_pool_size = 1
+max_retries = -1
+
+[keystone_authtoken]
+www_authenticate_uri = http://10.0.0.2:5000
+auth_url = http://10.0.0.2:5000
+auth_type = password
+project_domain_name = Default
+user_domain_name = Default
+project_name = service
+username = glance
+password = hunter2
+memcached_servers = 10.0.0.2:11211
+memcache_secret_key = hunter2
+service_token_roles_required = True
+
+[paste_deploy]
+flavor =
+
+[glance_store]
+default_backend = fast
+
+[fast]
+filesystem_store_datadir = /var/lib/glance/fast
+store_description = \"the fast one\"
+filesystem_store_chunk_size = 65536
+
+[cheap]
+filesystem_store_datadir = /var/lib/glance/cheap
+
+[os_glance_staging_store]
+filesystem_store_datadir = /var/lib/glance/staging
+
+[os_glance_tasks_store]
+filesystem_store_datadir = /var/lib/glance/tasks
+
+[oslo_middleware]
+enable_proxy_headers_parsing = True
+
+[oslo_concurrency]
+lock_path = $state_path/tmp
+
+[oslo_messaging_notifications]
+transport_url = rabbit://openstack:hunter2@10.0.0.2:5672//
+driver = messagingv2
+";
+
+    #[test]
+    fn a_deployed_configuration_loads() {
+        let config = load_text(DEPLOYED).unwrap();
+        assert_eq!(config.stores.stores.len(), 2);
+        assert_eq!(config.db.connections_max, 12);
+        let description = config.control.stores[0].description.as_deref();
+        assert_eq!(description, Some("the fast one"));
+        assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+        let unknown =
+            "[DEFAULT] use_forwarded_for (a.conf:4), [DEFAULT] cinder_catalog_info (a.conf:8)";
+        assert!(
+            config.warnings[1].ends_with(unknown),
+            "{:?}",
+            config.warnings
+        );
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
     #[test]
     fn what_has_no_effect_is_named_once() {
         let config = load_text(

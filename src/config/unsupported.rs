@@ -40,11 +40,9 @@ pub(super) fn is_known(section: &str, name: &str) -> bool {
     known.any(|(_, names)| names.contains(&name))
 }
 
-/// Stores, and what Glance keeps beside them, have the options of stores in sections of their own.
+/// Stores have the options of stores in sections of their own.
 fn stores_section<'a>(section: &'a str, stores: &Stores) -> &'a str {
     let mut ids = stores.stores.iter().map(|store| store.settings.id.as_str());
-    let of_store = ids.any(|id| id.to_lowercase() == section)
-        || section == "backend_defaults"
-        || section.starts_with("os_glance_");
+    let of_store = ids.any(|id| id.to_lowercase() == section) || section == "backend_defaults";
     if of_store { STORES_SECTION } else { section }
 }
