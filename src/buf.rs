@@ -4,4 +4,4 @@ pub mod chunk;
 pub mod pool;
 
 pub use chunk::{AtRest, Chunk, Plain};
-pub use pool::{Admission, Buffer, Exhausted, Pool};
+pub use pool::{Admission, Buffer, Claim, Exhausted, Pool};

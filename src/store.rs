@@ -14,7 +14,7 @@ use std::{fmt, fs::File, sync::Arc};
 use async_trait::async_trait;
 
 use crate::{
-    buf::{Admission, AtRest, Chunk},
+    buf::{AtRest, Chunk, Claim},
     model::{Attempt, ByteRange, ImageId, StoreId},
 };
 
@@ -70,13 +70,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Opens a reader for `range` of the object at `url`. Fails with [`Error::NotFound`] when the
     /// object is gone and with [`Error::Corrupt`] when it is shorter than the range's end. Bytes
-    /// that must pass through memory are read into buffers of `memory`.
-    async fn reader(
-        &self,
-        url: &str,
-        range: ByteRange,
-        memory: Admission,
-    ) -> Result<Box<dyn Reader>>;
+    /// that must pass through memory are read into buffers that `memory` admits to, and
+    /// [`Error::NoBuffers`] is when it does not; a reader that gives files asks for none.
+    async fn reader(&self, url: &str, range: ByteRange, memory: Claim) -> Result<Box<dyn Reader>>;
 
     /// Bytes of the object at `url`.
     async fn size(&self, url: &str) -> Result<u64>;

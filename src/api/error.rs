@@ -325,7 +325,9 @@ fn of_store(error: &store::Error) -> Verdict {
         store::Error::Denied(_) => (StatusCode::FORBIDDEN, Log, Negotiated),
         store::Error::Full(_) => (StatusCode::PAYLOAD_TOO_LARGE, Log, Negotiated),
         store::Error::NotFound(_) => (StatusCode::NOT_FOUND, Log, Negotiated),
-        store::Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, Log, Negotiated),
+        store::Error::NoBuffers | store::Error::Unavailable(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, Log, Negotiated)
+        }
         store::Error::AlreadyExists(_)
         | store::Error::BadAddress(_)
         | store::Error::Backend { .. }

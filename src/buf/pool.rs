@@ -41,6 +41,13 @@ pub struct Pool {
     shares: Arc<HashMap<StoreId, Arc<Share>>>,
 }
 
+/// What a transfer that may need no buffers holds instead of an admission: it reserves nothing.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    share: Arc<Share>,
+    wait: Duration,
+}
+
 /// No buffers within the wait.
 #[derive(Debug, thiserror::Error)]
 #[error("no buffers became free in time")]
@@ -70,12 +77,29 @@ impl Pool {
     /// # Panics
     /// When the pool was not made for `store`.
     pub async fn admit(&self, store: &StoreId, wait: Duration) -> Result<Admission, Exhausted> {
-        let share = self
-            .shares
-            .get(store)
-            .expect("the pool is made for every store of the registry");
+        self.claim(store, wait).admit().await
+    }
+
+    /// The right to be admitted later, waiting up to `wait` then.
+    ///
+    /// # Panics
+    /// When the pool was not made for `store`.
+    pub fn claim(&self, store: &StoreId, wait: Duration) -> Claim {
+        let share = self.shares.get(store);
+        let share = share.expect("the pool is made for every store of the registry");
+        Claim {
+            share: share.clone(),
+            wait,
+        }
+    }
+}
+
+impl Claim {
+    /// Waits, in order of arrival, for the buffers that a transfer starts with.
+    pub async fn admit(&self) -> Result<Admission, Exhausted> {
+        let share = &self.share;
         let reserve = share.free.acquire_many(ADMISSION_CHUNKS as u32);
-        tokio::time::timeout(wait, reserve)
+        tokio::time::timeout(self.wait, reserve)
             .await
             .map_err(|_| Exhausted)?
             .expect("a share is never closed")

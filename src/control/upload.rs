@@ -333,6 +333,10 @@ fn told(image: ImageId, error: data::Error) -> Error {
     match error {
         data::Error::Stopped(StopReason::Deleted) => Error::GoneDuringUpload(image),
         data::Error::TooLarge { .. } => Error::ImageTooLarge,
+        // What was being written is gone: another node has fenced this one.
+        data::Error::Store(store::Error::NotFound(_)) => {
+            data::Error::Stopped(StopReason::LeaseLost).into()
+        }
         data::Error::Store(store::Error::Full(_)) => Error::MediaFull,
         data::Error::Store(store::Error::Denied(_)) => Error::MediaDenied,
         data::Error::Store(store::Error::ReadOnly(_)) => Error::AddDisabled,
@@ -342,7 +346,7 @@ fn told(image: ImageId, error: data::Error) -> Error {
 
 /// The one line and the numbers that an upload leaves.
 fn record(caller: &Caller, transfer: &Transfer, outcome: &Result<()>) {
-    let request_id = caller.request_id.as_str();
+    let id = caller.request_id.as_str();
     let image = transfer.writes().first().map(|w| w.image.as_str());
     let received_bytes = transfer.received_bytes();
     let seconds = transfer.started().elapsed().as_secs_f64();
@@ -350,7 +354,7 @@ fn record(caller: &Caller, transfer: &Transfer, outcome: &Result<()>) {
     let label = match outcome {
         Ok(()) => {
             info!(
-                request_id,
+                request.id = id,
                 image.id = image,
                 received_bytes,
                 seconds,
@@ -360,7 +364,7 @@ fn record(caller: &Caller, transfer: &Transfer, outcome: &Result<()>) {
             "active"
         }
         Err(error) => {
-            warn!(request_id, image.id = image, received_bytes, seconds, %error, "Upload failed");
+            warn!(request.id = id, image.id = image, received_bytes, seconds, %error, "Upload failed");
             "failed"
         }
     };

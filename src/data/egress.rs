@@ -4,7 +4,6 @@ use tracing::warn;
 
 use super::{Error, Plane, ReadPlan, Result};
 use crate::{
-    buf::Admission,
     model::StoreId,
     store::{self, Piece, Reader},
 };
@@ -26,9 +25,7 @@ pub struct Egress {
 pub async fn open(plane: &Plane, plan: &ReadPlan) -> Result<Egress> {
     let mut failed = store::Error::NotFound(plan.image.to_string());
     for (id, url) in &plan.locations {
-        let admission = plane.pool.admit(id, plane.settings.admission_wait);
-        let admission = admission.await.map_err(|_| Error::Busy)?;
-        match reader(plane, plan, id, url, admission).await {
+        match reader(plane, plan, id, url).await {
             Ok(reader) => {
                 return Ok(Egress {
                     reader,
@@ -36,6 +33,7 @@ pub async fn open(plane: &Plane, plan: &ReadPlan) -> Result<Egress> {
                     left_bytes: plan.range.len,
                 });
             }
+            Err(store::Error::NoBuffers) => return Err(Error::Busy),
             Err(error) => {
                 warn!(image.id = %plan.image, store = %id, %error, "Cannot read a location");
                 failed = error;
@@ -80,9 +78,9 @@ async fn reader(
     plan: &ReadPlan,
     id: &StoreId,
     url: &str,
-    memory: Admission,
 ) -> Result<Box<dyn Reader>, store::Error> {
     let store = plane.stores.get(id);
     let store = store.ok_or_else(|| store::Error::Unavailable(id.clone()))?;
+    let memory = plane.pool.claim(id, plane.settings.admission_wait);
     store.reader(url, plan.range, memory).await
 }

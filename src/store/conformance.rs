@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{Error, Intent, Piece, Published, Result, Store, Writer};
 use crate::{
     base::limits::{CHUNK_BYTES, MIB},
-    buf::{Admission, AtRest, Chunk, Pool},
+    buf::{AtRest, Chunk, Claim, Pool},
     model::{Attempt, ByteRange, ImageId},
 };
 
@@ -332,10 +332,9 @@ fn content(len: usize) -> Vec<u8> {
     bytes
 }
 
-async fn admission(store: &dyn Store) -> Admission {
+fn claim(store: &dyn Store) -> Claim {
     let pool = Pool::new(8 * MIB, std::slice::from_ref(store.id()));
-    let admission = pool.admit(store.id(), std::time::Duration::MAX).await;
-    admission.expect("a fresh pool has room")
+    pool.claim(store.id(), std::time::Duration::MAX)
 }
 
 async fn intend(store: &dyn Store, image: &ImageId, size: Option<u64>) -> Intent {
@@ -384,7 +383,7 @@ async fn get(store: &dyn Store, url: &str, len: usize) -> Vec<u8> {
 }
 
 async fn read(store: &dyn Store, url: &str, range: ByteRange) -> Result<Vec<u8>> {
-    let mut reader = store.reader(url, range, admission(store).await).await?;
+    let mut reader = store.reader(url, range, claim(store)).await?;
     let mut content = Vec::new();
     while let Some(piece) = reader.next().await? {
         match piece {

@@ -34,6 +34,9 @@ pub enum Error {
     /// No room.
     #[error("store {0} is full")]
     Full(StoreId),
+    /// No buffers for a reader in time: ours is the fault, not the store's.
+    #[error("no buffers became free in time")]
+    NoBuffers,
     /// No such object.
     #[error("{0} does not exist")]
     NotFound(String),

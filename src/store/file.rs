@@ -27,7 +27,7 @@ use rustix::io::Errno;
 
 use super::{Error, Intent, Reader, Result, Store, Writer};
 use crate::{
-    buf::Admission,
+    buf::Claim,
     model::{Attempt, ByteRange, ImageId, StoreId},
 };
 
@@ -149,12 +149,7 @@ impl Store for FileStore {
         Ok(Box::new(writer))
     }
 
-    async fn reader(
-        &self,
-        url: &str,
-        range: ByteRange,
-        _memory: Admission,
-    ) -> Result<Box<dyn Reader>> {
+    async fn reader(&self, url: &str, range: ByteRange, _memory: Claim) -> Result<Box<dyn Reader>> {
         let shared = self.shared.clone();
         let path = self.shared.path(url)?;
         let reader = blocking(move || read::FileReader::open(shared, path, range)).await?;

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 use super::{Error, Intent, Piece, Published, Reader, Result, Store, Writer};
 use crate::{
-    buf::{Admission, AtRest, Chunk},
+    buf::{AtRest, Chunk, Claim},
     model::{Attempt, ByteRange, ImageId, StoreId},
 };
 
@@ -103,12 +103,7 @@ impl Store for Flaky {
         }))
     }
 
-    async fn reader(
-        &self,
-        url: &str,
-        range: ByteRange,
-        memory: Admission,
-    ) -> Result<Box<dyn Reader>> {
+    async fn reader(&self, url: &str, range: ByteRange, memory: Claim) -> Result<Box<dyn Reader>> {
         let reader = self.inner.reader(url, range, memory);
         Ok(Box::new(FlakyReader {
             inner: self.faults.pass(reader).await?,

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::{Error, Intent, Piece, Published, Reader, Result, Store, Writer};
 use crate::{
-    buf::{Admission, AtRest, Chunk},
+    buf::{Admission, AtRest, Chunk, Claim},
     model::{Attempt, ByteRange, ImageId, StoreId},
 };
 
@@ -93,12 +93,7 @@ impl Store for MemoryStore {
         }))
     }
 
-    async fn reader(
-        &self,
-        url: &str,
-        range: ByteRange,
-        memory: Admission,
-    ) -> Result<Box<dyn Reader>> {
+    async fn reader(&self, url: &str, range: ByteRange, memory: Claim) -> Result<Box<dyn Reader>> {
         let mut bytes = self.object(url)?;
         if (bytes.len() as u64) < range.end() {
             return Err(Error::Corrupt(url.to_owned()));
@@ -106,7 +101,7 @@ impl Store for MemoryStore {
         let rest = bytes.split_off(range.offset as usize);
         Ok(Box::new(MemoryReader {
             rest: rest.slice(..range.len as usize),
-            memory,
+            memory: memory.admit().await.map_err(|_| Error::NoBuffers)?,
         }))
     }
 

@@ -1,6 +1,6 @@
 //! Downloads: the first location that works, every byte of it, or an error.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use fresnel::{
     base::limits::MIB,
@@ -63,4 +63,22 @@ async fn a_short_object_is_known_before_the_headers() {
     plan.range.len = 11;
     let error = egress::open(&rig.plane, &plan).await.err().unwrap();
     assert!(error.to_string().ends_with("is damaged"), "{error}");
+}
+
+/// Files leave by sendfile: a pool that uploads have taken to the last buffer hinders no download.
+#[tokio::test]
+async fn a_download_of_a_file_needs_no_buffers() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rig, mut plan) = stored(dir.path(), 2 * MIB).await;
+    plan.locations.truncate(1);
+    let mut held = Vec::new();
+    while let Ok(admission) = rig
+        .plane
+        .pool
+        .admit(&plan.locations[0].0, Duration::ZERO)
+        .await
+    {
+        held.push(admission);
+    }
+    assert!(read(&rig.plane, &plan).await.unwrap() == content(2 * MIB));
 }

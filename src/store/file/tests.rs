@@ -191,7 +191,7 @@ async fn a_piece_is_in_the_page_cache_when_it_is_handed_out() {
         len: 9 * MIB as u64 - 200,
     };
     let url = format!("file://{}", path.display());
-    let mut reader = store.reader(&url, range, admission().await).await.unwrap();
+    let mut reader = store.reader(&url, range, claim()).await.unwrap();
     let mut pieces = 0;
     while let Some(Piece::File { offset, len, .. }) = reader.next().await.unwrap() {
         assert!(cached(offset, len), "{offset}");
@@ -208,7 +208,7 @@ async fn a_file_that_shrinks_is_damage_and_no_end() {
     fs::write(&path, vec![3; 9 * MIB]).unwrap();
     let url = format!("file://{}", path.display());
     let range = ByteRange::whole(9 * MIB as u64);
-    let mut reader = store.reader(&url, range, admission().await).await.unwrap();
+    let mut reader = store.reader(&url, range, claim()).await.unwrap();
     reader.next().await.unwrap();
     let file = fs::File::options().write(true).open(&path).unwrap();
     file.set_len(5 * MIB as u64).unwrap();
@@ -244,8 +244,8 @@ async fn put(store: &FileStore, image: &ImageId) -> Published {
     writer.commit().await.unwrap()
 }
 
-async fn admission() -> Admission {
+fn claim() -> Claim {
     let store = StoreId::new("file");
     let pool = Pool::new(MIB, std::slice::from_ref(&store));
-    pool.admit(&store, std::time::Duration::ZERO).await.unwrap()
+    pool.claim(&store, std::time::Duration::ZERO)
 }
