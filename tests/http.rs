@@ -1,7 +1,7 @@
 //! The HTTP layer over real sockets: framing, errors, zero copy, limits, TLS, drain.
 
 mod download;
-mod lab;
 mod limits;
+mod rig;
 mod tls;
 mod upload;

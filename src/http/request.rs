@@ -1,13 +1,12 @@
 //! Requests and their bodies.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use parking_lot::Mutex;
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
 /// A request whose headers are read.
 #[derive(Debug)]
@@ -45,19 +44,20 @@ pub struct RequestBody {
     incoming: Option<Incoming>,
     timeout: Duration,
     progress: Progress,
-    /// Where what is unread goes when this is dropped.
-    leftover: Leftover,
+    /// Hears of the end: dropped when the last byte was pulled, given the rest when this is
+    /// dropped before.
+    rest: Option<oneshot::Sender<Unread>>,
 }
 
 /// A body that was dropped before its end, for the connection to dispose of.
-pub(super) type Leftover = Arc<Mutex<Option<Unread>>>;
-
-/// See [`Leftover`].
 #[derive(Debug)]
 pub(super) struct Unread {
     incoming: Incoming,
     progress: Progress,
 }
+
+/// What became of a body, whoever holds it.
+pub(super) struct Remains(oneshot::Receiver<Unread>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
@@ -76,19 +76,20 @@ impl RequestBody {
         incoming: Incoming,
         expects_continue: bool,
         timeout: Duration,
-        leftover: Leftover,
-    ) -> Self {
+    ) -> (Self, Remains) {
         let progress = match (incoming.is_end_stream(), expects_continue) {
             (true, _) => Progress::Ended,
             (false, true) => Progress::Awaited,
             (false, false) => Progress::Sending,
         };
-        Self {
+        let (sender, receiver) = oneshot::channel();
+        let body = Self {
             incoming: Some(incoming),
             timeout,
             progress,
-            leftover,
-        }
+            rest: (progress != Progress::Ended).then_some(sender),
+        };
+        (body, Remains(receiver))
     }
 
     /// Bytes still to come, where the client said so (`Content-Length`); a chunked body's are
@@ -108,17 +109,17 @@ impl RequestBody {
         let Some(incoming) = &mut self.incoming else {
             return Ok(None);
         };
-        let pulled = pull(incoming, &mut self.progress);
-        match timeout(self.timeout, pulled).await {
-            Ok(pulled) => pulled,
-            Err(_) => {
-                self.progress = Progress::Broken;
-                Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the client sent nothing for too long",
-                ))
-            }
+        let pulled = timeout(self.timeout, pull(incoming, &mut self.progress)).await;
+        if self.is_ended() {
+            self.rest = None;
         }
+        pulled.unwrap_or_else(|_| {
+            self.progress = Progress::Broken;
+            Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client sent nothing for too long",
+            ))
+        })
     }
 
     /// The whole body, which must be small and come soon.
@@ -152,8 +153,9 @@ impl RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        if let (Some(incoming), false) = (self.incoming.take(), self.is_ended()) {
-            *self.leftover.lock() = Some(Unread {
+        if let (Some(incoming), Some(rest)) = (self.incoming.take(), self.rest.take()) {
+            // Fails when the connection is gone, and the body with it.
+            let _ = rest.send(Unread {
                 incoming,
                 progress: self.progress,
             });
@@ -161,10 +163,22 @@ impl Drop for RequestBody {
     }
 }
 
+impl Remains {
+    /// Whether the body was pulled to its end, or what is left of it is little, comes at once and
+    /// was thrown away here: only then can another request follow. Waits up to `wait` for whoever
+    /// still holds the body, and as long again for the rest.
+    pub(super) async fn are_gone(self, limit_bytes: u64, wait: Duration) -> bool {
+        match timeout(wait, self.0).await {
+            Ok(Ok(unread)) => unread.discard(limit_bytes, wait).await,
+            Ok(Err(_)) => true,
+            Err(_) => false,
+        }
+    }
+}
+
 impl Unread {
-    /// Pulls what is left if that is little and comes at once, so that the connection can be used
-    /// again. A client that waits for `100 Continue` is not made to send.
-    pub(super) async fn discard(mut self, limit_bytes: u64, wait: Duration) -> bool {
+    /// A client that waits for `100 Continue` is not made to send.
+    async fn discard(mut self, limit_bytes: u64, wait: Duration) -> bool {
         let sizeable = self.incoming.size_hint().lower() > limit_bytes;
         if sizeable || self.progress != Progress::Sending {
             return false;

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use fresnel::http::{Config, Served};
 
-use super::lab::Lab;
+use super::rig::Rig;
 
 const SHORT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 async fn too_large_headers_are_431() {
-    let lab = Lab::start().await;
+    let rig = Rig::start().await;
     let large = format!("X: {}\r\n", "x".repeat(70_000));
     let many = (0..101).map(|n| format!("X-{n}: y\r\n")).collect();
     for headers in [large, many] {
-        let mut client = lab.connect().await;
+        let mut client = rig.connect().await;
         // The server may close while we still send.
         let _ = client
             .try_send(format!("GET /hello HTTP/1.1\r\n{headers}\r\n"))
@@ -31,11 +31,11 @@ async fn slow_headers_and_idle_connections_end() {
         header_timeout: SHORT,
         ..Config::default()
     };
-    let lab = Lab::with(config).await;
-    let mut slow = lab.connect().await;
+    let rig = Rig::with(config).await;
+    let mut slow = rig.connect().await;
     slow.send("GET /hello HTT").await;
-    let mut idle = lab.connect().await;
-    let mut used = lab.connect().await;
+    let mut idle = rig.connect().await;
+    let mut used = rig.connect().await;
     used.get("/hello").await.unwrap();
     assert!(slow.is_closed().await && idle.is_closed().await && used.is_closed().await);
 }
@@ -46,9 +46,9 @@ async fn a_silent_body_is_an_error() {
         body_timeout: SHORT,
         ..Config::default()
     };
-    let lab = Lab::with(config).await;
+    let rig = Rig::with(config).await;
     for target in ["/sink", "/json"] {
-        let mut client = lab.connect().await;
+        let mut client = rig.connect().await;
         client
             .send(format!(
                 "PUT {target} HTTP/1.1\r\nContent-Length: 9\r\n\r\nhello"
@@ -67,8 +67,8 @@ async fn a_small_body_must_come_soon() {
         body_timeout: 4 * SHORT,
         ..Config::default()
     };
-    let lab = Lab::with(config).await;
-    let mut client = lab.connect().await;
+    let rig = Rig::with(config).await;
+    let mut client = rig.connect().await;
     client
         .send("PUT /json HTTP/1.1\r\nContent-Length: 900\r\n\r\n")
         .await;
@@ -89,16 +89,16 @@ async fn a_client_that_does_not_read_is_cut() {
         send_timeout: SHORT,
         ..Config::default()
     };
-    let lab = Lab::with(config).await;
-    lab.file.set_len(64 << 20).unwrap();
+    let rig = Rig::with(config).await;
+    rig.file.set_len(64 << 20).unwrap();
     let mut clients = Vec::new();
     for target in ["/file/0/67108864/67108864", "/memory/16777216"] {
-        let mut client = lab.connect().await;
+        let mut client = rig.connect().await;
         client.begin(target).await;
         clients.push(client);
     }
-    lab.shutdown.begin(LONG);
-    assert_eq!(lab.served().await, Served { cut: 0 });
+    rig.shutdown.begin(LONG);
+    assert_eq!(rig.served().await, Served { cut: 0 });
 }
 
 #[tokio::test]
@@ -107,10 +107,10 @@ async fn one_connection_too_many_is_told_so() {
         connections_max: 1,
         ..Config::default()
     };
-    let lab = Lab::with(config).await;
-    let mut first = lab.connect().await;
+    let rig = Rig::with(config).await;
+    let mut first = rig.connect().await;
     first.get("/hello").await.unwrap();
-    let mut second = lab.connect().await;
+    let mut second = rig.connect().await;
     let answer = second.answer().await.unwrap();
     assert_eq!(
         (answer.status(), answer.header("retry-after")),
@@ -124,7 +124,7 @@ async fn one_connection_too_many_is_told_so() {
     first.answer().await.unwrap();
     assert!(first.is_closed().await);
     drop((first, second));
-    while lab
+    while rig
         .connect()
         .await
         .get("/hello")
@@ -135,8 +135,8 @@ async fn one_connection_too_many_is_told_so() {
 
 #[tokio::test]
 async fn a_handler_that_panics_is_a_500() {
-    let lab = Lab::start().await;
-    let mut client = lab.connect().await;
+    let rig = Rig::start().await;
+    let mut client = rig.connect().await;
     let answer = client.get("/panic").await.unwrap();
     assert_eq!(answer.status(), 500);
     assert!(!answer.text().contains("as asked"));
@@ -145,41 +145,41 @@ async fn a_handler_that_panics_is_a_500() {
 
 #[tokio::test]
 async fn a_drain_lets_requests_finish() {
-    let lab = Lab::start().await;
-    let mut idle = lab.connect().await;
+    let rig = Rig::start().await;
+    let mut idle = rig.connect().await;
     idle.get("/hello").await.unwrap();
-    let mut busy = lab.connect().await;
-    busy.send("GET /gate HTTP/1.1\r\nHost: lab\r\n\r\n").await;
-    lab.arrived.acquire().await.unwrap().forget();
-    lab.shutdown.begin(LONG);
+    let mut busy = rig.connect().await;
+    busy.send("GET /gate HTTP/1.1\r\nHost: rig\r\n\r\n").await;
+    rig.arrived.acquire().await.unwrap().forget();
+    rig.shutdown.begin(LONG);
     assert!(idle.is_closed().await);
-    lab.gate.add_permits(1);
+    rig.gate.add_permits(1);
     let answer = busy.answer().await.unwrap();
     assert_eq!(
         (answer.text(), answer.header("connection")),
         ("through", Some("close"))
     );
-    assert_eq!(lab.served().await, Served { cut: 0 });
+    assert_eq!(rig.served().await, Served { cut: 0 });
 }
 
 #[tokio::test]
 async fn a_drain_cuts_what_takes_too_long() {
-    let lab = Lab::start().await;
-    let mut busy = lab.connect().await;
-    busy.send("GET /gate HTTP/1.1\r\nHost: lab\r\n\r\n").await;
-    lab.arrived.acquire().await.unwrap().forget();
-    lab.shutdown.begin(Duration::ZERO);
+    let rig = Rig::start().await;
+    let mut busy = rig.connect().await;
+    busy.send("GET /gate HTTP/1.1\r\nHost: rig\r\n\r\n").await;
+    rig.arrived.acquire().await.unwrap().forget();
+    rig.shutdown.begin(Duration::ZERO);
     assert!(busy.answer().await.is_err());
-    assert_eq!(lab.served().await, Served { cut: 1 });
+    assert_eq!(rig.served().await, Served { cut: 1 });
 }
 
 #[tokio::test]
 async fn a_handler_is_dropped_when_its_client_goes() {
-    let lab = Lab::start().await;
-    let mut client = lab.connect().await;
-    client.send("GET /gate HTTP/1.1\r\nHost: lab\r\n\r\n").await;
-    lab.arrived.acquire().await.unwrap().forget();
+    let rig = Rig::start().await;
+    let mut client = rig.connect().await;
+    client.send("GET /gate HTTP/1.1\r\nHost: rig\r\n\r\n").await;
+    rig.arrived.acquire().await.unwrap().forget();
     drop(client);
-    lab.shutdown.begin(LONG);
-    assert_eq!(lab.served().await, Served { cut: 0 });
+    rig.shutdown.begin(LONG);
+    assert_eq!(rig.served().await, Served { cut: 0 });
 }

@@ -11,9 +11,9 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::lab::{Client, Lab, content};
+use super::rig::{Client, Rig, content};
 
-/// PEM files for a server called `lab`.
+/// PEM files for a server called `rig`.
 struct Pki {
     folder: tempfile::TempDir,
     certificate: String,
@@ -22,7 +22,7 @@ struct Pki {
 impl Pki {
     fn new() -> Self {
         let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["lab".to_owned()]).unwrap();
+            generate_simple_self_signed(["rig".to_owned()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("cert.pem"), cert.pem()).unwrap();
         std::fs::write(folder.path().join("key.pem"), signing_key.serialize_pem()).unwrap();
@@ -56,9 +56,9 @@ impl Pki {
         roots
     }
 
-    async fn connect(&self, lab: &Lab) -> Client<TlsStream<TcpStream>> {
+    async fn connect(&self, rig: &Rig) -> Client<TlsStream<TcpStream>> {
         let config = client_config().with_root_certificates(self.roots());
-        handshake(lab, config.with_no_client_auth()).await
+        handshake(rig, config.with_no_client_auth()).await
     }
 }
 
@@ -69,18 +69,18 @@ fn client_config() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>
         .unwrap()
 }
 
-async fn handshake(lab: &Lab, config: ClientConfig) -> Client<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(lab.address).await.unwrap();
+async fn handshake(rig: &Rig, config: ClientConfig) -> Client<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(rig.address).await.unwrap();
     let connector = TlsConnector::from(Arc::new(config));
-    let name = ServerName::try_from("lab").unwrap();
+    let name = ServerName::try_from("rig").unwrap();
     Client::new(connector.connect(name, stream).await.unwrap())
 }
 
 #[tokio::test]
 async fn the_same_bytes_by_copy() {
     let pki = Pki::new();
-    let lab = Lab::with(pki.config()).await;
-    let mut client = pki.connect(&lab).await;
+    let rig = Rig::with(pki.config()).await;
+    let mut client = pki.connect(&rig).await;
     for (offset, len, window) in [
         (1, 99_999, 4096),
         (7, 700_001, 400_000),
@@ -92,22 +92,22 @@ async fn the_same_bytes_by_copy() {
             "{offset} {len} {window}"
         );
     }
-    assert_eq!(lab.egress_bytes("copy"), 99_999 + 700_001 + (1 << 20));
-    assert_eq!(lab.egress_bytes("sendfile"), 0);
+    assert_eq!(rig.egress_bytes("copy"), 99_999 + 700_001 + (1 << 20));
+    assert_eq!(rig.egress_bytes("sendfile"), 0);
 }
 
 #[tokio::test]
 async fn the_same_break() {
     let pki = Pki::new();
-    let lab = Lab::with(pki.config()).await;
-    lab.file.set_len(500_000).unwrap();
+    let rig = Rig::with(pki.config()).await;
+    rig.file.set_len(500_000).unwrap();
     for target in [
         "/short",
         "/file/0/1000000/1000000",
         "/file/0/600000/1000",
         "/directory",
     ] {
-        let mut client = pki.connect(&lab).await;
+        let mut client = pki.connect(&rig).await;
         assert!(client.get(target).await.is_err(), "{target}");
     }
 }
@@ -115,8 +115,8 @@ async fn the_same_break() {
 #[tokio::test]
 async fn an_early_answer_arrives() {
     let pki = Pki::new();
-    let lab = Lab::with(pki.config()).await;
-    let mut client = pki.connect(&lab).await;
+    let rig = Rig::with(pki.config()).await;
+    let mut client = pki.connect(&rig).await;
     client
         .send("PUT /refuse HTTP/1.1\r\nContent-Length: 8388608\r\n\r\n")
         .await;
@@ -128,10 +128,10 @@ async fn an_early_answer_arrives() {
 #[tokio::test]
 async fn plain_text_is_not_answered() {
     let pki = Pki::new();
-    let lab = Lab::with(pki.config()).await;
-    let mut client = lab.connect().await;
+    let rig = Rig::with(pki.config()).await;
+    let mut client = rig.connect().await;
     assert!(client.get("/hello").await.is_err());
-    let mut client = pki.connect(&lab).await;
+    let mut client = pki.connect(&rig).await;
     assert_eq!(client.get("/hello").await.unwrap().text(), "hello");
 }
 
@@ -151,17 +151,17 @@ async fn a_client_certificate_is_asked_for_where_there_is_an_authority() {
     std::fs::write(&ca_file, authority.pem()).unwrap();
     let mut config = pki.config();
     config.tls.as_mut().unwrap().ca_file = Some(ca_file);
-    let lab = Lab::with(config).await;
+    let rig = Rig::with(config).await;
 
     let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
     let known = client_config()
         .with_root_certificates(pki.roots())
         .with_client_auth_cert(vec![certificate.der().clone()], key)
         .unwrap();
-    let answer = handshake(&lab, known).await.get("/hello").await;
+    let answer = handshake(&rig, known).await.get("/hello").await;
     assert_eq!(answer.unwrap().text(), "hello");
     // TLS 1.3 refuses after the client's side of the handshake.
-    assert!(pki.connect(&lab).await.try_get("/hello").await.is_err());
+    assert!(pki.connect(&rig).await.try_get("/hello").await.is_err());
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running server over a file of known bytes.
-pub(super) struct Lab {
+pub(super) struct Rig {
     pub(super) address: SocketAddr,
     pub(super) file: Arc<File>,
     pub(super) shutdown: Shutdown,
@@ -35,17 +35,17 @@ pub(super) struct Lab {
     _folder: tempfile::TempDir,
 }
 
-/// The byte of the lab's file at `offset`: no two neighbouring KiB are alike.
+/// The byte of the rig's file at `offset`: no two neighbouring KiB are alike.
 fn byte_at(offset: u64) -> u8 {
     (offset ^ (offset >> 8) ^ (offset >> 16)) as u8
 }
 
-/// What the lab's file holds there.
+/// What the rig's file holds there.
 pub(super) fn content(offset: u64, len: usize) -> Vec<u8> {
     (offset..offset + len as u64).map(byte_at).collect()
 }
 
-impl Lab {
+impl Rig {
     pub(super) async fn start() -> Self {
         Self::with(Config::default()).await
     }
@@ -161,6 +161,10 @@ impl Handler for Site {
                 Err(ReadError::Broken(error)) => broken(&error),
             },
             ["refuse"] => answer(StatusCode::CONFLICT),
+            ["hand-over"] => {
+                tokio::spawn(async move { drop(request.body) });
+                answer(StatusCode::CONFLICT)
+            }
             ["gate"] => {
                 self.arrived.add_permits(1);
                 self.gate.acquire().await.unwrap().forget();
@@ -336,5 +340,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 }
 
 fn request(method: &str, target: &str) -> String {
-    format!("{method} {target} HTTP/1.1\r\nHost: lab\r\n\r\n")
+    format!("{method} {target} HTTP/1.1\r\nHost: rig\r\n\r\n")
 }
