@@ -15,7 +15,7 @@ pub mod view;
 
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
-use ::http::{HeaderName, HeaderValue, Method, StatusCode, request::Parts};
+use ::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use async_trait::async_trait;
 use percent_encoding::percent_decode_str;
 
@@ -203,8 +203,10 @@ impl Handler for Api {
         let (method, uri) = (request.head.method.clone(), request.head.uri.clone());
         let mut answer = self.answer(request).await;
         if method == Method::HEAD {
-            // Nothing answers HEAD but errors, of which Glance tells no length either.
+            // Nothing answers HEAD but errors, which Glance says have no length.
             *answer.response.body_mut() = Body::empty();
+            let headers = answer.response.headers_mut();
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         record(&method, uri.path(), &answer, started);
         answer.response

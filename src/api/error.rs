@@ -106,15 +106,6 @@ impl Asked {
     }
 }
 
-/// In which form the body goes out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// As the client likes it.
-    Negotiated,
-    /// Plain text, whatever the client likes.
-    Plain,
-}
-
 /// Where the error's own text goes in webob's template; the status's own text takes the other
 /// place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,10 +116,9 @@ enum Place {
     Log,
 }
 
-use Form::{Negotiated, Plain};
 use Place::{Detail, Explanation, Log};
 
-type Verdict = (StatusCode, Place, Form);
+type Verdict = (StatusCode, Place);
 
 impl Error {
     /// A body that breaks the image schema.
@@ -139,7 +129,7 @@ impl Error {
 
     /// The response. Failures of our own are logged here, once, under the request's id.
     pub fn render(&self, asked: &Asked, request_id: &str) -> Response {
-        let (status, place, form) = self.verdict();
+        let (status, place) = self.verdict();
         if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
             let cause = chain(self);
             tracing::error!(request.id = request_id, %status, "{cause}");
@@ -151,10 +141,7 @@ impl Error {
             Detail => (default.as_ref(), text.as_str()),
             Log => (default.as_ref(), ""),
         };
-        let accept = match form {
-            Negotiated => asked.accept.as_deref(),
-            Plain => Some("text/plain"),
-        };
+        let accept = asked.accept.as_deref();
         let mut response = http::error::render(status, explanation, detail, accept);
         if let Some((name, value)) = self.header() {
             response.headers_mut().insert(name, value);
@@ -170,22 +157,20 @@ impl Error {
             | Self::BodyMissing
             | Self::BodyMalformed
             | Self::BodyScalar
-            | Self::Undecodable => (StatusCode::BAD_REQUEST, Explanation, Negotiated),
-            Self::BodyBroken(_) => (StatusCode::BAD_REQUEST, Log, Negotiated),
-            Self::Forbidden(_) => (StatusCode::FORBIDDEN, Explanation, Negotiated),
-            Self::ForbiddenDetail(_) => (StatusCode::FORBIDDEN, Detail, Negotiated),
-            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Explanation, Plain),
-            Self::RequestIdTooLong { .. } => (
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                Explanation,
-                Negotiated,
-            ),
-            Self::NotFound => (StatusCode::NOT_FOUND, Log, Negotiated),
-            Self::SingleStore => (StatusCode::NOT_FOUND, Explanation, Negotiated),
-            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, Log, Negotiated),
-            Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, Log, Negotiated),
+            | Self::Undecodable => (StatusCode::BAD_REQUEST, Explanation),
+            Self::BodyBroken(_) => (StatusCode::BAD_REQUEST, Log),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, Explanation),
+            Self::ForbiddenDetail(_) => (StatusCode::FORBIDDEN, Detail),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
+            Self::RequestIdTooLong { .. } => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Explanation)
+            }
+            Self::NotFound => (StatusCode::NOT_FOUND, Log),
+            Self::SingleStore => (StatusCode::NOT_FOUND, Explanation),
+            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, Log),
+            Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, Log),
             Self::PatchMediaType | Self::DataMediaType(_) => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, Detail, Negotiated)
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, Detail)
             }
         }
     }
@@ -260,7 +245,7 @@ impl Error {
 fn of_control(error: &control::Error) -> Verdict {
     use control::Error as E;
     match error {
-        E::ReadOnly => (StatusCode::FORBIDDEN, Explanation, Plain),
+        E::ReadOnly => (StatusCode::FORBIDDEN, Explanation),
         E::Denied(_)
         | E::Protected(_)
         | E::WrongStatusFor { .. }
@@ -269,20 +254,20 @@ fn of_control(error: &control::Error) -> Verdict {
         | E::MembersDenied { .. }
         | E::MembersUnlisted(_)
         | E::LocationsInvisible(_)
-        | E::MarkerHidden(_) => (StatusCode::FORBIDDEN, Explanation, Negotiated),
+        | E::MarkerHidden(_) => (StatusCode::FORBIDDEN, Explanation),
         E::OwnerFixed | E::PropertyFixed(_) | E::LocationsCleared => {
-            (StatusCode::FORBIDDEN, Detail, Negotiated)
+            (StatusCode::FORBIDDEN, Detail)
         }
         E::ImageNotFound(_)
         | E::ParentNotFound(_)
         | E::NothingToDelete(_)
         | E::NoMembers
-        | E::MemberNotFound { .. } => (StatusCode::NOT_FOUND, Explanation, Negotiated),
-        E::NoSuchTag => (StatusCode::NOT_FOUND, Log, Negotiated),
+        | E::MemberNotFound { .. } => (StatusCode::NOT_FOUND, Explanation),
+        E::NoSuchTag => (StatusCode::NOT_FOUND, Log),
         E::DuplicateImage(_) | E::DuplicateMember { .. } | E::InUse { .. } | E::Conflict => {
-            (StatusCode::CONFLICT, Explanation, Negotiated)
+            (StatusCode::CONFLICT, Explanation)
         }
-        E::NoSuchProperty(_) | E::PropertyPresent(_) => (StatusCode::CONFLICT, Detail, Negotiated),
+        E::NoSuchProperty(_) | E::PropertyPresent(_) => (StatusCode::CONFLICT, Detail),
         E::Status(_)
         | E::NegativeNumber { .. }
         | E::NumberTooLarge { .. }
@@ -291,27 +276,27 @@ fn of_control(error: &control::Error) -> Verdict {
         | E::WideParameter
         | E::WideTag
         | E::MemberStatus
-        | E::MarkerNotFound(_) => (StatusCode::BAD_REQUEST, Explanation, Negotiated),
+        | E::MarkerNotFound(_) => (StatusCode::BAD_REQUEST, Explanation),
         E::TooManyProperties { .. } | E::TooManyTags { .. } => {
-            (StatusCode::PAYLOAD_TOO_LARGE, Explanation, Plain)
+            (StatusCode::PAYLOAD_TOO_LARGE, Explanation)
         }
         E::TooManyTagsOn { .. } | E::TooManyMembers { .. } => {
-            (StatusCode::PAYLOAD_TOO_LARGE, Explanation, Negotiated)
+            (StatusCode::PAYLOAD_TOO_LARGE, Explanation)
         }
-        E::DataDeactivated => (StatusCode::FORBIDDEN, Explanation, Negotiated),
-        E::NotQueued(_) => (StatusCode::CONFLICT, Explanation, Negotiated),
-        E::GoneDuringUpload(_) | E::AddDisabled => (StatusCode::GONE, Explanation, Plain),
-        E::UnknownStore(_) => (StatusCode::BAD_REQUEST, Explanation, Plain),
+        E::DataDeactivated => (StatusCode::FORBIDDEN, Explanation),
+        E::NotQueued(_) => (StatusCode::CONFLICT, Explanation),
+        E::GoneDuringUpload(_) | E::AddDisabled => (StatusCode::GONE, Explanation),
+        E::UnknownStore(_) => (StatusCode::BAD_REQUEST, Explanation),
         E::FormatsUnset(_)
         | E::PreferUnavailable
         | E::PreferUnknown(_)
-        | E::Range(RangeError::Multiple) => (StatusCode::BAD_REQUEST, Explanation, Negotiated),
+        | E::Range(RangeError::Multiple) => (StatusCode::BAD_REQUEST, Explanation),
         E::Range(RangeError::Malformed(_) | RangeError::Start { .. } | RangeError::Stop { .. }) => {
-            (StatusCode::RANGE_NOT_SATISFIABLE, Detail, Negotiated)
+            (StatusCode::RANGE_NOT_SATISFIABLE, Detail)
         }
-        E::ImageTooLarge | E::MediaFull => (StatusCode::PAYLOAD_TOO_LARGE, Explanation, Negotiated),
-        E::MediaDenied => (StatusCode::SERVICE_UNAVAILABLE, Explanation, Negotiated),
-        E::Crashed => (StatusCode::INTERNAL_SERVER_ERROR, Log, Negotiated),
+        E::ImageTooLarge | E::MediaFull => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
+        E::MediaDenied => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
+        E::Crashed => (StatusCode::INTERNAL_SERVER_ERROR, Log),
         E::Store(error) => of_store(error),
         E::Data(error) => of_data(error),
         E::Db(error) => of_db(error),
@@ -321,43 +306,39 @@ fn of_control(error: &control::Error) -> Verdict {
 /// Outside uploads and downloads, which word a store's failure themselves.
 fn of_store(error: &store::Error) -> Verdict {
     match error {
-        store::Error::Busy(_) => (StatusCode::CONFLICT, Log, Negotiated),
-        store::Error::Denied(_) => (StatusCode::FORBIDDEN, Log, Negotiated),
-        store::Error::Full(_) => (StatusCode::PAYLOAD_TOO_LARGE, Log, Negotiated),
-        store::Error::NotFound(_) => (StatusCode::NOT_FOUND, Log, Negotiated),
+        store::Error::Busy(_) => (StatusCode::CONFLICT, Log),
+        store::Error::Denied(_) => (StatusCode::FORBIDDEN, Log),
+        store::Error::Full(_) => (StatusCode::PAYLOAD_TOO_LARGE, Log),
+        store::Error::NotFound(_) => (StatusCode::NOT_FOUND, Log),
         store::Error::NoBuffers | store::Error::Unavailable(_) => {
-            (StatusCode::SERVICE_UNAVAILABLE, Log, Negotiated)
+            (StatusCode::SERVICE_UNAVAILABLE, Log)
         }
         store::Error::AlreadyExists(_)
         | store::Error::BadAddress(_)
         | store::Error::Backend { .. }
         | store::Error::Corrupt(_)
-        | store::Error::ReadOnly(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log, Negotiated),
+        | store::Error::ReadOnly(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log),
     }
 }
 
 fn of_data(error: &data::Error) -> Verdict {
     match error {
-        data::Error::Busy | data::Error::Stopped(_) => {
-            (StatusCode::SERVICE_UNAVAILABLE, Log, Negotiated)
-        }
-        data::Error::Client(_) => (StatusCode::BAD_REQUEST, Log, Negotiated),
-        data::Error::TooSlow => (StatusCode::REQUEST_TIMEOUT, Log, Negotiated),
-        data::Error::Format(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Detail, Negotiated),
+        data::Error::Busy | data::Error::Stopped(_) => (StatusCode::SERVICE_UNAVAILABLE, Log),
+        data::Error::Client(_) => (StatusCode::BAD_REQUEST, Log),
+        data::Error::TooSlow => (StatusCode::REQUEST_TIMEOUT, Log),
+        data::Error::Format(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Detail),
         data::Error::SizeExceeded { .. } | data::Error::SizeMismatch { .. } => {
-            (StatusCode::BAD_REQUEST, Explanation, Negotiated)
+            (StatusCode::BAD_REQUEST, Explanation)
         }
         data::Error::Store(error) => of_store(error),
-        data::Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Explanation, Negotiated),
+        data::Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
     }
 }
 
 fn of_db(error: &db::Error) -> Verdict {
     match error {
-        db::Error::Refused(_) => (StatusCode::BAD_REQUEST, Log, Negotiated),
-        db::Error::Busy | db::Error::Unavailable => {
-            (StatusCode::SERVICE_UNAVAILABLE, Log, Negotiated)
-        }
+        db::Error::Refused(_) => (StatusCode::BAD_REQUEST, Log),
+        db::Error::Busy | db::Error::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Log),
         db::Error::Conflict
         | db::Error::Duplicate(_)
         | db::Error::Lost
@@ -367,7 +348,7 @@ fn of_db(error: &db::Error) -> Verdict {
         | db::Error::Corrupt { .. }
         | db::Error::Url(_)
         | db::Error::Schema(_)
-        | db::Error::Backend(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log, Negotiated),
+        | db::Error::Backend(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log),
     }
 }
 

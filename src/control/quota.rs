@@ -7,12 +7,18 @@ use crate::model::Image;
 /// them.
 pub const RESERVED_PREFIX: &str = "os_glance";
 
-/// Refuses more tags than `image_tag_quota`.
-pub(super) fn tags(settings: &Settings, count: usize) -> Result<()> {
-    match over(settings.image_tag_quota, count) {
-        None => Ok(()),
-        Some((attempted, maximum)) => Err(Error::TooManyTags { attempted, maximum }),
+/// Each tag once, in the order given. Refuses more than `image_tag_quota`, repetitions counted.
+pub(super) fn tags(settings: &Settings, given: &[String]) -> Result<Vec<String>> {
+    if let Some((attempted, maximum)) = over(settings.image_tag_quota, given.len()) {
+        return Err(Error::TooManyTags { attempted, maximum });
     }
+    let mut tags = Vec::with_capacity(given.len());
+    for tag in given {
+        if !tags.contains(tag) {
+            tags.push(tag.clone());
+        }
+    }
+    Ok(tags)
 }
 
 /// Refuses more properties than `image_property_quota`.

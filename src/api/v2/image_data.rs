@@ -8,6 +8,7 @@ use bytes::Bytes;
 use metrics::{gauge, histogram};
 use tracing::{info, warn};
 
+use super::no_content;
 use crate::{
     api::{Api, Call, Error, Result},
     control::{
@@ -110,12 +111,6 @@ fn preferred_stores(query: &str) -> Vec<String> {
         .map(|name| name.trim().to_owned())
         .filter(|name| !name.is_empty())
         .collect()
-}
-
-fn no_content() -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
 }
 
 fn response(download: Download, partial: bool, egress: Egress, request_id: String) -> Response {

@@ -31,7 +31,7 @@ pub struct NewImage {
     pub min_disk_gib: i64,
     /// MiB.
     pub min_ram_mib: i64,
-    /// Without repetitions.
+    /// As given.
     pub tags: Vec<String>,
     /// Custom properties.
     pub properties: BTreeMap<String, Option<String>>,
@@ -45,11 +45,11 @@ impl Control {
     /// [`Error::NegativeNumber`], [`Error::NumberTooLarge`], [`Error::WideText`] and its like,
     /// [`Error::DuplicateImage`].
     pub async fn image_create(&self, caller: &Caller, new: NewImage) -> Result<Image> {
-        let image = proposed(caller, new)?;
-        let target = Target::Image(&image);
-        self.policy.allow(Rule::AddImage, caller, target)?;
+        let mut image = proposed(caller, new)?;
+        self.policy
+            .allow(Rule::AddImage, caller, Target::Image(&image))?;
         self.allow_visibility(caller, &image)?;
-        quota::tags(&self.settings, image.tags.len())?;
+        image.tags = quota::tags(&self.settings, &image.tags)?;
         quota::properties(&self.settings, &image)?;
         text::check(&image)?;
         match self.db.image_create(&image).await {

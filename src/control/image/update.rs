@@ -162,8 +162,7 @@ impl Control {
             Attribute::Owner(owner) => image.owner.clone_from(owner),
             Attribute::Protected(protected) => image.protected = *protected,
             Attribute::Tags(tags) => {
-                quota::tags(&self.settings, tags.len())?;
-                image.tags.clone_from(tags);
+                image.tags = quota::tags(&self.settings, tags)?;
             }
             Attribute::Visibility(visibility) => image.visibility = *visibility,
         }
