@@ -132,13 +132,14 @@ impl Api {
         if first == "healthcheck" {
             return Answer::of("/healthcheck", healthcheck::answer(&head));
         }
-        // The filter for cross-origin requests, which Glance always has, answers these itself.
-        if head.method == Method::OPTIONS {
-            return Answer::of("preflight", Response::new(Body::empty()));
-        }
         if first == "versions" {
             let document = versions::document(self, &head, &scheme, StatusCode::OK);
             return Answer::of("/versions", document);
+        }
+        // The filter for cross-origin requests, which Glance always has, answers these where nothing
+        // else does.
+        if head.method == Method::OPTIONS {
+            return Answer::of("preflight", Response::new(Body::empty()));
         }
         let Some(path) = versions::negotiate(self, &head, &path) else {
             let document = versions::document(self, &head, &scheme, StatusCode::MULTIPLE_CHOICES);

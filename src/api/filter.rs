@@ -49,7 +49,18 @@ pub fn parse(query: &str, settings: &Settings) -> Result<Listing> {
     while let Some(tag) = take(&mut pairs, "tag") {
         list.tags.push(tag.trim().to_owned());
     }
-    list.visibility = visibility(take_last(&mut pairs, "visibility"))?;
+    let mut asked = Vec::new();
+    while let Some(word) = take(&mut pairs, "visibility") {
+        asked.push(word);
+    }
+    // No image has two visibilities, or none.
+    if asked
+        .iter()
+        .any(|word| word.is_empty() || *word != asked[0])
+    {
+        list.limit = Some(0);
+    }
+    list.visibility = visibility(asked.pop())?;
     if take_last(&mut pairs, "changes-since").is_some_and(|since| !since.is_empty()) {
         let text = "The \"changes-since\" filter is no longer available on v2.";
         return Err(Error::BadRequest(text.into()));

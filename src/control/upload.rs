@@ -13,6 +13,7 @@ use tracing::{Instrument, Span, debug, info, warn};
 use super::{
     Caller, Control, Error, Result, Rule,
     db::{self, DeadWrite, NewWrite},
+    image::now,
     lease::{Covered, Transfer},
     sweep,
 };
@@ -130,6 +131,7 @@ impl Control {
         let mut saving = queued.clone();
         let moved = queued.status.transition(Status::Saving);
         saving.status = moved.map_err(Error::NotQueued)?;
+        saving.updated_at = now();
         let expect = self.expect(&queued)?;
         let intent = self.intend(&store, &id, request.size).await?;
         let covered = self.leases.cover(|node| {
@@ -284,6 +286,7 @@ impl Upload {
         let first = receipts.first().expect("an upload ends with a receipt");
         let mut image = self.saving.clone();
         image.status = Status::Active;
+        image.updated_at = now();
         image.size_bytes = Some(first.size_bytes);
         image.virtual_size_bytes = first.virtual_size_bytes;
         image.checksum = Some(first.digests.checksum.clone());

@@ -67,6 +67,8 @@ fn visibility_and_membership_are_words() {
     let public = Listed::Only(Visibility::Public);
     assert_eq!(query("visibility=public").visibility, public);
     assert_eq!(error("visibility=x"), "Invalid visibility value: x");
+    assert_eq!(query("visibility=").limit, Some(0));
+    assert_eq!(query("visibility=public&visibility=private").limit, Some(0));
     let pending = Some(MemberStatus::Pending);
     assert_eq!(query("member_status=pending").member_status, pending);
     assert_eq!(query("member_status=all").member_status, None);
