@@ -185,7 +185,7 @@ impl Leases {
 
     /// Keeps for the sweep what could not be ended.
     pub(super) fn leave_over(&self, writes: impl IntoIterator<Item = DeadWrite>) {
-        self.held.lock().leftovers.extend(writes);
+        self.held.lock().leave_over(writes);
     }
 
     /// Stops everything and starts again as another node. Returns when the new lease began.
@@ -248,6 +248,17 @@ impl Leases {
                     image.id = image,
                     received_bytes, age_seconds, bytes_per_second, "Upload goes on"
                 );
+            }
+        }
+    }
+}
+
+impl Held {
+    /// Each attempt once.
+    fn leave_over(&mut self, writes: impl IntoIterator<Item = DeadWrite>) {
+        for write in writes {
+            if !self.leftovers.contains(&write) {
+                self.leftovers.push(write);
             }
         }
     }
@@ -321,7 +332,7 @@ impl Drop for Covered {
             held.transfers.remove(&write.attempt);
         }
         if !self.settled {
-            held.leftovers.extend(self.transfer.writes.iter().cloned());
+            held.leave_over(self.transfer.writes.iter().cloned());
         }
         drop(held);
         self.leases.count.send_modify(|count| *count -= 1);

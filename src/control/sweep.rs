@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Control, Result,
@@ -52,6 +52,8 @@ pub async fn once(control: &Control) {
             Ok(false) => {}
             Err(error) => {
                 warn!(image.id = %write.image, attempt = %write.attempt, %error, "Could not end a dead upload yet");
+                // Fenced by this node, which lives, it is found by none: this one tries again.
+                control.leases.leave_over([write]);
             }
         }
     }
@@ -63,6 +65,11 @@ pub async fn once(control: &Control) {
 /// # Errors
 /// The database's and the store's; the attempt then stays in the journal.
 pub(super) async fn end(control: &Control, node: NodeId, write: &DeadWrite) -> Result<bool> {
+    // A node without the store must not fence what another could end.
+    if control.stores.get(&write.store).is_none() {
+        debug!(store = %write.store, "An upload to a store of another node");
+        return Ok(false);
+    }
     if !control.db.write_fence(write.attempt, node).await? {
         return Ok(false);
     }

@@ -14,7 +14,11 @@ use fresnel::{
     },
     data::{self, DeclaredSize, Plane, digest::Engine},
     model::{Image, ImageId, RangeRequest, Status, StoreId, Visibility},
-    store::{Registry, Store, memory::MemoryStore},
+    store::{
+        Registry, Store,
+        flaky::{Fault, Flaky},
+        memory::MemoryStore,
+    },
 };
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -299,6 +303,25 @@ async fn a_swept_upload_publishes_nothing() {
     assert!(node.store.is_empty());
     go.send(()).unwrap();
     running.outcome().await.unwrap_err();
+    assert_eq!(node.record().await.status, Status::Queued);
+    assert!(node.store.is_empty());
+}
+
+/// A sweep that fails half-way has fenced the attempt: the same node tries again.
+#[tokio::test]
+async fn a_sweep_that_fails_is_repeated() {
+    let node = Node::new(LEASE).await;
+    let (sender, begins) = stuck();
+    let _running = node.upload(sender);
+    begins.await.unwrap();
+    let dead = node.control.leases.node();
+    node.control.db.node_leave(dead).await.unwrap();
+    let mut other = other_node(&node).await;
+    let flaky = Flaky::new(node.store.clone(), Fault::Before(0));
+    other.stores = Registry::new(vec![Arc::new(flaky)], node.store.id().clone());
+    sweep::once(&other).await;
+    assert_eq!(node.record().await.status, Status::Saving);
+    sweep::once(&other).await;
     assert_eq!(node.record().await.status, Status::Queued);
     assert!(node.store.is_empty());
 }

@@ -1,7 +1,7 @@
 //! Image data over a socket: statuses, headers and texts of `/v2/images/{image}/file`.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     sync::Arc,
     time::Duration,
@@ -252,6 +252,30 @@ async fn a_client_that_hangs_up_leaves_the_image_as_new() {
     drop(stream);
     until(&site.node, Status::Queued).await;
     site.node.assert_as_new().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_deleted_during_its_upload_is_gone() {
+    let site = Site::start().await;
+    let target = site.request("PUT").target;
+    let mut stream = TcpStream::connect(site.address).unwrap();
+    write!(
+        stream,
+        "PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n\
+         Content-Length: 10\r\n\r\nhalf"
+    )
+    .unwrap();
+    until(&site.node, Status::Saving).await;
+    let image = Request::new("DELETE", target.strip_suffix("/file").unwrap());
+    assert_eq!(site.ask(image).await.status, 204);
+    let mut answer = vec![0; 12];
+    tokio::task::spawn_blocking(move || {
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, b"HTTP/1.1 410");
+    })
+    .await
+    .unwrap();
+    assert!(site.node.store.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
