@@ -45,9 +45,9 @@ pub enum Frame {
 /// Where a body's bytes come from.
 #[async_trait]
 pub trait FrameSource: Send + 'static {
-    /// The next frame. An error, an early end (`None`) and an excess all cut the connection, so
-    /// that the client never takes a part for the whole. Not called again once the body's length
-    /// is reached.
+    /// The next frame. An error, which the source has logged, an early end (`None`) and an excess
+    /// all cut the connection, so that the client never takes a part for the whole. Not called
+    /// again once the body's length is reached.
     async fn next(&mut self) -> io::Result<Option<Frame>>;
 }
 
@@ -202,7 +202,7 @@ impl Producer {
     async fn segment(&mut self, left: u64) -> io::Result<Option<Segment>> {
         loop {
             if self.file.is_some() {
-                return self.copy().await.map(Some);
+                return self.copy().await.map(Some).map_err(cut);
             }
             match self.source.next().await? {
                 None => return Ok(None),
@@ -252,16 +252,22 @@ impl Producer {
 
 fn within(len: u64, left: u64) -> io::Result<usize> {
     if len > left {
-        return Err(io::Error::other(format!(
+        return Err(cut(io::Error::other(format!(
             "a frame of {len} bytes where the body has {left} left"
-        )));
+        ))));
     }
     usize::try_from(len).map_err(io::Error::other)
 }
 
 fn early_end(left: u64) -> io::Error {
-    io::Error::new(
+    cut(io::Error::new(
         io::ErrorKind::UnexpectedEof,
         format!("the body ended {left} bytes early"),
-    )
+    ))
+}
+
+/// Tells of a fault that only this place knows.
+fn cut(error: io::Error) -> io::Error {
+    tracing::warn!(%error, "a response broke off and its connection was cut");
+    error
 }

@@ -97,17 +97,8 @@ pub(super) async fn run(
         }
     };
     if let Err(error) = ended {
-        report(peer, &error);
-    }
-}
-
-/// A body that could not be made is our fault; whatever else ends a connection is the client's
-/// affair.
-fn report(peer: SocketAddr, error: &hyper::Error) {
-    let cause = error.source().map(tracing::field::display);
-    if error.is_user() {
-        tracing::warn!(%peer, cause, "a response broke off and its connection was cut");
-    } else {
+        // Our own faults were told where they happened; the rest is the client's affair.
+        let cause = error.source().map(tracing::field::display);
         tracing::debug!(%peer, %error, cause, "connection ended");
     }
 }
