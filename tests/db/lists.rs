@@ -34,6 +34,11 @@ async fn a_list_is_two_statements(db: Db) {
         let before = db.statements_sent();
         let listed = db.images(&ListQuery::default(), &admin()).await.unwrap();
         assert_eq!(db.statements_sent() - before, 2);
+        let page = ListQuery {
+            limit: Some(1),
+            ..ListQuery::default()
+        };
+        assert_eq!(db.images(&page, &admin()).await.unwrap(), listed[..1]);
         let paged = ListQuery {
             marker: Some(listed[0].image.id.clone()),
             ..ListQuery::default()

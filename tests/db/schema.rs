@@ -162,7 +162,8 @@ async fn described_by_postgres(scratch: &Scratch) -> Vec<String> {
     for sql in [
         // The place among the columns that are: Glance's migrations have dropped some.
         "SELECT concat_ws(' ', table_name, column_name, rank() OVER (PARTITION BY table_name \
-         ORDER BY ordinal_position), data_type, udt_name, is_nullable, column_default, character_maximum_length) FROM information_schema.columns \
+         ORDER BY ordinal_position), data_type, udt_name, is_nullable, column_default, \
+         character_maximum_length) FROM information_schema.columns \
          WHERE table_schema = 'public' AND table_name NOT LIKE 'fresnel%'",
         "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' \
          AND tablename NOT LIKE 'fresnel%'",

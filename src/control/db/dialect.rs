@@ -27,12 +27,21 @@ impl Dialect {
         }
     }
 
-    /// The database's clock now, in microseconds since 1970: not the transaction's start.
+    /// The database's clock in microseconds since 1970, not older than the statement's start.
     pub(super) fn clock_us(self) -> &'static str {
         match self {
             Self::Sqlite => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
             Self::Postgres => "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
-            Self::MySql => "CAST(unix_timestamp(sysdate(6)) * 1000000 AS SIGNED)",
+            Self::MySql => "CAST(unix_timestamp(now(6)) * 1000000 AS SIGNED)",
+        }
+    }
+
+    /// To stand after `images i` where most rows belong to the list and the newest come first: the
+    /// planner of MySQL would read and sort them all, three times the work at 1,000 images.
+    pub(super) fn newest_first(self) -> &'static str {
+        match self {
+            Self::Sqlite | Self::Postgres => "",
+            Self::MySql => " FORCE INDEX FOR ORDER BY (created_at_image_idx)",
         }
     }
 
