@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use crate::{buf::Pool, store::Registry};
 
+pub use crate::store::{Error as StoreError, Piece};
 pub use error::{Error, Result};
 pub use plan::{DeclaredSize, Expect, ReadPlan, Receipt, StopReason, Target, WritePlan};
 

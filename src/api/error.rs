@@ -8,10 +8,9 @@ use ::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts
 use super::schema::Violation;
 use crate::{
     control::{self, db},
-    data, http,
-    http::Response,
+    data::{self, StoreError},
+    http::{self, Response},
     model::RangeError,
-    store,
 };
 
 /// Why a request is not answered as asked.
@@ -304,20 +303,20 @@ fn of_control(error: &control::Error) -> Verdict {
 }
 
 /// Outside uploads and downloads, which word a store's failure themselves.
-fn of_store(error: &store::Error) -> Verdict {
+fn of_store(error: &StoreError) -> Verdict {
     match error {
-        store::Error::Busy(_) => (StatusCode::CONFLICT, Log),
-        store::Error::Denied(_) => (StatusCode::FORBIDDEN, Log),
-        store::Error::Full(_) => (StatusCode::PAYLOAD_TOO_LARGE, Log),
-        store::Error::NotFound(_) => (StatusCode::NOT_FOUND, Log),
-        store::Error::NoBuffers | store::Error::Unavailable(_) => {
+        StoreError::Busy(_) => (StatusCode::CONFLICT, Log),
+        StoreError::Denied(_) => (StatusCode::FORBIDDEN, Log),
+        StoreError::Full(_) => (StatusCode::PAYLOAD_TOO_LARGE, Log),
+        StoreError::NotFound(_) => (StatusCode::NOT_FOUND, Log),
+        StoreError::NoBuffers | StoreError::Unavailable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, Log)
         }
-        store::Error::AlreadyExists(_)
-        | store::Error::BadAddress(_)
-        | store::Error::Backend { .. }
-        | store::Error::Corrupt(_)
-        | store::Error::ReadOnly(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log),
+        StoreError::AlreadyExists(_)
+        | StoreError::BadAddress(_)
+        | StoreError::Backend { .. }
+        | StoreError::Corrupt(_)
+        | StoreError::ReadOnly(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log),
     }
 }
 

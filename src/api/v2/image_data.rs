@@ -16,10 +16,9 @@ use crate::{
         download::{Download, DownloadRequest},
         upload::{Running, UploadRequest},
     },
-    data::{self, DeclaredSize, Source, egress, egress::Egress},
+    data::{self, DeclaredSize, Piece, Source, StoreError, egress, egress::Egress},
     http::{Body, Frame, FrameSource, RequestBody, Response},
     model::{ImageId, RangeRequest},
-    store::{self, Piece},
 };
 
 const OCTET_STREAM: &str = "application/octet-stream";
@@ -62,7 +61,7 @@ pub async fn download(api: &Api, call: Call) -> Result<Response> {
     };
     let egress = match egress::open(&api.plane, &download.plan).await {
         Ok(egress) => egress,
-        Err(data::Error::Store(store::Error::NotFound(object))) => {
+        Err(data::Error::Store(StoreError::NotFound(object))) => {
             warn!(image.id = %download.plan.image, object, "The data of an image is lost");
             return Ok(no_content());
         }
