@@ -42,8 +42,10 @@ impl Service {
         } else {
             "http"
         };
-        let path = config.data_dir.display();
-        fs::create_dir_all(&config.data_dir).with_context(|| format!("cannot create {path}"))?;
+        // Staged data has its directory from the start, as operators size and mount it.
+        let staging = config.data_dir.join("staging");
+        fs::create_dir_all(&staging)
+            .with_context(|| format!("cannot create {}", staging.display()))?;
         let stores = open_stores(&config)?;
         let plane = Arc::new(Plane {
             pool: Pool::new(config.memory_limit_bytes, &ids(&stores)),
