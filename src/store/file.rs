@@ -4,9 +4,9 @@
 //! published by a rename that refuses to replace. A published file is marked with its attempt, so
 //! that [`Store::discard`] takes back what is its own and nothing else.
 //!
-//! **Page cache.** Where the filesystem can, bytes go past it: that costs a fifth of the CPU time,
-//! and an upload pushes no other image out of memory. The price is that the first download of a
-//! fresh image reads the disk; see docs/adr for the measurement.
+//! **Page cache.** Where the filesystem can, bytes are written past it: that costs a sixth of the
+//! CPU time, and an upload pushes no other image out of memory. The price is that the first
+//! download of a fresh image reads the disk (docs/adr/0008-file-store.md).
 
 mod ability;
 pub mod config;

@@ -4,12 +4,12 @@
 //! would stop it, and with it every connection of its thread. So a piece is handed out when its
 //! pages are there, and while it is sent, the next is fetched on a thread that may wait.
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
+use std::{fs::File, io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use rustix::{
     fs::Advice,
-    io::{ReadWriteFlags, preadv2},
+    io::{Errno, ReadWriteFlags, preadv2},
 };
 use tokio::task::JoinHandle;
 
@@ -22,9 +22,6 @@ use crate::{
 
 /// The bytes of one piece: what a reader may fetch ahead of what is sent.
 const WINDOW_BYTES: u64 = 4 * MIB as u64;
-
-/// Bytes that are read at once to fetch a piece; below what the allocator maps afresh.
-const FETCH_BYTES: usize = 64 * KIB;
 
 /// One page in so many is looked at to tell whether a piece is in the page cache.
 const SAMPLE_BYTES: u64 = 64 * KIB as u64;
@@ -124,18 +121,25 @@ fn seems_cached(file: &File, window: ByteRange) -> bool {
     })
 }
 
-/// Reads a piece into the page cache, and throws away what was read. Blocks.
+/// Brings a piece into the page cache. Blocks.
 fn fetch(file: &File, window: ByteRange) -> io::Result<()> {
     // All of it asked for at once is one long read of the disk instead of many short ones. What
-    // the kernel does not take as advice, the reads below do.
+    // the kernel does not take as advice, it does below.
     let len = std::num::NonZeroU64::new(window.len);
     let _ = rustix::fs::fadvise(file, window.offset, len, Advice::WillNeed);
-    let mut scratch = vec![0; FETCH_BYTES];
+    // Sent to nowhere: that waits for each page and copies none. Reading them costs twice as much
+    // CPU time (0.52 against 0.27 seconds for a GiB).
+    let nowhere = File::options().write(true).open("/dev/null")?;
     let mut offset = window.offset;
     while offset < window.end() {
-        let len = (window.end() - offset).min(FETCH_BYTES as u64) as usize;
-        file.read_exact_at(&mut scratch[..len], offset)?;
-        offset += len as u64;
+        let rest = (window.end() - offset) as usize;
+        match rustix::fs::sendfile(&nowhere, file, Some(&mut offset), rest) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(Errno::INTR) => {}
+            // Such a filesystem has no page cache to send from: whoever needs bytes will read.
+            Err(Errno::INVAL) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }
