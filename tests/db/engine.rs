@@ -107,11 +107,11 @@ impl Scratch {
     pub(super) async fn drop_database(&self) {
         match self.engine {
             Engine::Sqlite => {}
-            Engine::Postgres => {
-                let force = format!("DROP DATABASE {} WITH (FORCE)", self.name);
-                self.admin(force).await;
+            // Without FORCE: that may not end an autovacuum, which a plain DROP asks to go. Our own
+            // connections are closed, and the server waits for the last of them.
+            Engine::Postgres | Engine::MariaDb => {
+                self.admin(format!("DROP DATABASE {}", self.name)).await;
             }
-            Engine::MariaDb => self.admin(format!("DROP DATABASE {}", self.name)).await,
         }
     }
 
