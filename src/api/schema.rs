@@ -13,8 +13,11 @@ pub use validate::Violation;
 /// What the stock `schema-image.json` declares: properties that many deployments set.
 const STOCK_PROPERTIES: &str = include_str!("schema/stock.json");
 
-const UUID_PATTERN: &str = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-\
-                            ([0-9a-fA-F]){12}$";
+/// The attributes of every image. The formats are filled in.
+const BASE_PROPERTIES: &str = include_str!("schema/base.json");
+
+/// The attributes of a member.
+const MEMBER_PROPERTIES: &str = include_str!("schema/member.json");
 
 /// The documents, ready to send, and the validator of images.
 #[derive(Debug)]
@@ -155,156 +158,21 @@ fn collection(name: &str, item: &Value, paged: bool) -> Value {
 
 /// The attributes of every image, in Glance's order and words.
 fn base_properties(disk_formats: &[String], container_formats: &[String]) -> Map<String, Value> {
-    let formats = |names: &[String]| {
-        let names = names.iter().map(|name| Value::from(name.as_str()));
-        Value::Array(std::iter::once(Value::Null).chain(names).collect())
-    };
-    let table = [
-        (
-            "id",
-            json!({"type": "string", "description": "An identifier for the image", "pattern": UUID_PATTERN}),
-        ),
-        (
-            "name",
-            json!({"type": ["null", "string"], "description": "Descriptive name for the image", "maxLength": 255}),
-        ),
-        (
-            "status",
-            json!({"type": "string", "readOnly": true, "description": "Status of the image",
-            "enum": ["queued", "saving", "active", "killed", "deleted", "uploading", "importing", "pending_delete", "deactivated"]}),
-        ),
-        (
-            "visibility",
-            json!({"type": "string", "description": "Scope of image accessibility", "enum": ["community", "public", "private", "shared"]}),
-        ),
-        (
-            "protected",
-            json!({"type": "boolean", "description": "If true, image will not be deletable."}),
-        ),
-        (
-            "os_hidden",
-            json!({"type": "boolean", "description": "If true, image will not appear in default image list response."}),
-        ),
-        (
-            "checksum",
-            json!({"type": ["null", "string"], "readOnly": true, "description": "md5 hash of image contents.", "maxLength": 32}),
-        ),
-        (
-            "os_hash_algo",
-            json!({"type": ["null", "string"], "readOnly": true, "description": "Algorithm to calculate the os_hash_value", "maxLength": 64}),
-        ),
-        (
-            "os_hash_value",
-            json!({"type": ["null", "string"], "readOnly": true,
-            "description": "Hexdigest of the image contents using the algorithm specified by the os_hash_algo", "maxLength": 128}),
-        ),
-        (
-            "owner",
-            json!({"type": ["null", "string"], "description": "Owner of the image", "maxLength": 255}),
-        ),
-        (
-            "size",
-            json!({"type": ["null", "integer"], "readOnly": true, "description": "Size of image file in bytes"}),
-        ),
-        (
-            "virtual_size",
-            json!({"type": ["null", "integer"], "readOnly": true, "description": "Virtual size of image in bytes"}),
-        ),
-        (
-            "container_format",
-            json!({"type": ["null", "string"], "description": "Format of the container", "enum": formats(container_formats)}),
-        ),
-        (
-            "disk_format",
-            json!({"type": ["null", "string"], "description": "Format of the disk", "enum": formats(disk_formats)}),
-        ),
-        (
-            "created_at",
-            json!({"type": "string", "readOnly": true, "description": "Date and time of image registration"}),
-        ),
-        (
-            "updated_at",
-            json!({"type": "string", "readOnly": true, "description": "Date and time of the last image modification"}),
-        ),
-        (
-            "tags",
-            json!({"type": "array", "description": "List of strings related to the image", "items": {"type": "string", "maxLength": 255}}),
-        ),
-        (
-            "direct_url",
-            json!({"type": "string", "readOnly": true, "description": "URL to access the image file kept in external store"}),
-        ),
-        (
-            "min_ram",
-            json!({"type": "integer", "description": "Amount of ram (in MB) required to boot image."}),
-        ),
-        (
-            "min_disk",
-            json!({"type": "integer", "description": "Amount of disk space (in GB) required to boot image."}),
-        ),
-        (
-            "self",
-            json!({"type": "string", "readOnly": true, "description": "An image self url"}),
-        ),
-        (
-            "file",
-            json!({"type": "string", "readOnly": true, "description": "An image file url"}),
-        ),
-        (
-            "stores",
-            json!({"type": "string", "readOnly": true, "description":
-            "Store in which image data resides.  Only present when the operator has enabled multiple stores.  May be a comma-separated list of store identifiers."}),
-        ),
-        (
-            "schema",
-            json!({"type": "string", "readOnly": true, "description": "An image schema url"}),
-        ),
-        ("locations", locations_property()),
-    ];
-    table
-        .map(|(name, schema)| (name.to_owned(), schema))
-        .into_iter()
-        .collect()
-}
-
-fn locations_property() -> Value {
-    json!({
-        "type": "array",
-        "items": {
-            "type": "object",
-            "properties": {
-                "url": {"type": "string", "maxLength": 255},
-                "metadata": {"type": "object"},
-                "validation_data": {
-                    "description": "Values to be used to populate the corresponding image properties. If the image \
-                                    status is not 'queued', values must exactly match those already contained in \
-                                    the image properties.",
-                    "type": "object",
-                    "writeOnly": true,
-                    "additionalProperties": false,
-                    "properties": {
-                        "checksum": {"type": "string", "minLength": 32, "maxLength": 32},
-                        "os_hash_algo": {"type": "string", "maxLength": 64},
-                        "os_hash_value": {"type": "string", "maxLength": 128},
-                    },
-                    "required": ["os_hash_algo", "os_hash_value"],
-                },
-            },
-            "required": ["url", "metadata"],
-        },
-        "description": "A set of URLs to access the image file kept in external store",
-    })
+    let mut properties: Map<String, Value> =
+        serde_json::from_str(BASE_PROPERTIES).expect("base.json is an object");
+    for (name, formats) in [
+        ("disk_format", disk_formats),
+        ("container_format", container_formats),
+    ] {
+        let formats = formats.iter().map(|format| Value::from(format.as_str()));
+        let formats = std::iter::once(Value::Null).chain(formats).collect();
+        properties[name]["enum"] = formats;
+    }
+    properties
 }
 
 fn member_properties() -> Value {
-    json!({
-        "member_id": {"type": "string", "description": "An identifier for the image member (tenantId)"},
-        "image_id": {"type": "string", "description": "An identifier for the image", "pattern": UUID_PATTERN},
-        "created_at": {"type": "string", "description": "Date and time of image member creation"},
-        "updated_at": {"type": "string", "description": "Date and time of last modification of image member"},
-        "status": {"type": "string", "description": "The status of this image member", "enum": ["pending", "accepted", "rejected"]},
-        "schema": {"readOnly": true, "type": "string"},
-    })
+    serde_json::from_str(MEMBER_PROPERTIES).expect("member.json is an object")
 }
 
 #[cfg(test)]

@@ -21,10 +21,16 @@ pub(super) fn json(document: Bytes) -> Response {
     response
 }
 
-/// Nothing, 204; of a type nevertheless, which is webob's for whatever has no other.
+/// Nothing, 204.
 pub(super) fn no_content() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// Done, 204; of a type nevertheless, which is webob's for whatever has no other.
+pub(super) fn done() -> Response {
+    let mut response = no_content();
     let kind = HeaderValue::from_static("text/html; charset=UTF-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, path::PathBuf};
 
+use serde_json::Value;
+
 use super::{
     default::Backends,
     option::section,
@@ -225,7 +227,7 @@ fn file_store(
     };
     Store {
         settings: StoreSettings {
-            properties: serde_json::Map::new(),
+            properties: told(&datadirs, own.filesystem_thin_provisioning),
             id: StoreId::new(id),
             description: any.store_description,
             weight: any.weight,
@@ -237,6 +239,17 @@ fn file_store(
             thin_provisioning: own.filesystem_thin_provisioning,
         }),
     }
+}
+
+/// What `GET /v2/info/stores/detail` tells of a file store. The chunk is Glance's default: ours are
+/// not for clients to know.
+fn told(datadirs: &[Datadir], thin_provisioning: bool) -> serde_json::Map<String, Value> {
+    let path = datadirs.first().map(|dir| dir.path.display().to_string());
+    serde_json::Map::from_iter([
+        ("data_dir".to_owned(), path.into()),
+        ("chunk_size".to_owned(), 65536.into()),
+        ("thin_provisioning".to_owned(), thin_provisioning.into()),
+    ])
 }
 
 fn in_dir(path: String) -> Datadir {

@@ -1,6 +1,6 @@
 //! `POST /v2/images/{id}/actions/...` (reference A.4.7).
 
-use super::no_content;
+use super::done;
 use crate::{
     api::{Api, Call, Result},
     http::Response,
@@ -10,12 +10,12 @@ use crate::{
 pub async fn deactivate(api: &Api, call: Call) -> Result<Response> {
     let id = call.image_id();
     api.control.image_deactivate(&call.caller, &id).await?;
-    Ok(no_content())
+    Ok(done())
 }
 
 /// `.../reactivate`.
 pub async fn reactivate(api: &Api, call: Call) -> Result<Response> {
     let id = call.image_id();
     api.control.image_reactivate(&call.caller, &id).await?;
-    Ok(no_content())
+    Ok(done())
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use metrics::{gauge, histogram};
 use tracing::{info, warn};
 
-use super::no_content;
+use super::{done, no_content};
 use crate::{
     api::{Api, Call, Error, Result},
     control::{
@@ -43,7 +43,7 @@ pub async fn upload(api: &Api, call: Call) -> Result<Response> {
         source,
     );
     running.outcome().await?;
-    Ok(no_content())
+    Ok(done())
 }
 
 /// `GET`: 200, 206 with a range, 204 when there is no data.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, json};
 
-use super::no_content;
+use super::done;
 use crate::{
     api::{Api, Call, Error, Result},
     http::Response,
@@ -16,7 +16,7 @@ pub async fn add(api: &Api, call: Call) -> Result<Response> {
     api.control
         .tag_add(&call.caller, &call.image_id(), tag)
         .await?;
-    Ok(no_content())
+    Ok(done())
 }
 
 /// `DELETE`.
@@ -25,5 +25,5 @@ pub async fn remove(api: &Api, call: Call) -> Result<Response> {
     api.control
         .tag_remove(&call.caller, &call.image_id(), tag)
         .await?;
-    Ok(no_content())
+    Ok(done())
 }

@@ -3,7 +3,7 @@
 use ::http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
-use super::{json, no_content};
+use super::{done, json};
 use crate::{
     api::{Api, Call, Error, Result, filter, patch, view::Views},
     control::{Caller, image::NewImage},
@@ -81,7 +81,7 @@ pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
 pub async fn delete(api: &Api, call: Call) -> Result<Response> {
     let id = call.image_id();
     api.control.image_delete(&call.caller, &id).await?;
-    Ok(no_content())
+    Ok(done())
 }
 
 fn views<'a>(api: &'a Api, caller: &'a Caller) -> Views<'a> {
