@@ -329,6 +329,7 @@ fn of_data(error: &data::Error) -> Verdict {
         data::Error::SizeExceeded { .. } | data::Error::SizeMismatch { .. } => {
             (StatusCode::BAD_REQUEST, Explanation)
         }
+        data::Error::Lost(_) => (StatusCode::NOT_FOUND, Log),
         data::Error::Store(error) => of_store(error),
         data::Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
     }

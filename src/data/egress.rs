@@ -20,8 +20,8 @@ pub struct Egress {
 /// before the headers go out.
 ///
 /// # Errors
-/// [`Error::Busy`] without buffers in time, else the last location's [`Error::Store`]; a plan
-/// without locations is `NotFound`.
+/// [`Error::Busy`] without buffers in time, [`Error::Lost`] when the last location has nothing or
+/// there is none, else its [`Error::Store`].
 pub async fn open(plane: &Plane, plan: &ReadPlan) -> Result<Egress> {
     let mut failed = store::Error::NotFound(plan.image.to_string());
     for (id, url) in &plan.locations {
@@ -40,7 +40,10 @@ pub async fn open(plane: &Plane, plan: &ReadPlan) -> Result<Egress> {
             }
         }
     }
-    Err(failed.into())
+    match failed {
+        store::Error::NotFound(_) => Err(Error::Lost(plan.image.clone())),
+        failed => Err(failed.into()),
+    }
 }
 
 impl Egress {

@@ -4,7 +4,7 @@ use std::io;
 
 use super::StopReason;
 use super::inspect::FormatError;
-use crate::store;
+use crate::{model::ImageId, store};
 
 /// The result of a data-plane operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -37,6 +37,9 @@ pub enum Error {
         /// Received.
         received_bytes: u64,
     },
+    /// No location has the image's data any more.
+    #[error("the data of image {0} is lost")]
+    Lost(ImageId),
     /// Control stopped the transfer.
     #[error(transparent)]
     Stopped(#[from] StopReason),

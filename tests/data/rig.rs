@@ -218,6 +218,7 @@ pub(super) fn word(error: &data::Error) -> &'static str {
         data::Error::Busy => "busy",
         data::Error::Client(_) => "client",
         data::Error::Format(_) => "format",
+        data::Error::Lost(_) => "lost",
         data::Error::SizeExceeded { .. } => "exceeded",
         data::Error::SizeMismatch { .. } => "short",
         data::Error::Stopped(_) => "stopped",

@@ -6,7 +6,7 @@ use ::http::{HeaderName, HeaderValue, StatusCode, header};
 use async_trait::async_trait;
 use bytes::Bytes;
 use metrics::{gauge, histogram};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{done, no_content};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         download::{Download, DownloadRequest},
         upload::{Running, UploadRequest},
     },
-    data::{self, DeclaredSize, Piece, Source, StoreError, egress, egress::Egress},
+    data::{self, DeclaredSize, Piece, Source, egress, egress::Egress},
     http::{Body, Frame, FrameSource, RequestBody, Response},
     model::{ImageId, RangeRequest},
 };
@@ -61,8 +61,8 @@ pub async fn download(api: &Api, call: Call) -> Result<Response> {
     };
     let egress = match egress::open(&api.plane, &download.plan).await {
         Ok(egress) => egress,
-        Err(data::Error::Store(StoreError::NotFound(object))) => {
-            warn!(image.id = %download.plan.image, object, "The data of an image is lost");
+        Err(error @ data::Error::Lost(_)) => {
+            error!("{error}");
             return Ok(no_content());
         }
         Err(error) => return Err(control::Error::Data(error).into()),
