@@ -50,6 +50,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["http", "client"]),
     ("openssl", &["data/digest"]),
     ("fresnel_ring", &["store/file", "store/file.rs"]),
+    ("fresnel_hash", &["data/digest"]),
     ("fresnel_mem", &["buf"]),
     ("clap", &["cli", "main.rs"]),
     ("metrics_exporter_prometheus", &["base"]),

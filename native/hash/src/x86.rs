@@ -1,0 +1,19 @@
+//! The vectors of x86-64.
+
+pub(crate) mod avx2;
+pub(crate) mod avx512;
+pub(crate) mod single;
+
+/// Whether [`avx512`] and [`single`] may run.
+pub(crate) fn has_avx512() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+}
+
+/// Whether [`avx2`] may run.
+pub(crate) fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2")
+}
