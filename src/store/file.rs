@@ -24,6 +24,7 @@ use std::{
 
 use async_trait::async_trait;
 use rustix::io::Errno;
+use tracing::debug;
 
 use super::{Error, Intent, Reader, Result, Store, Writer};
 use crate::{
@@ -89,6 +90,7 @@ impl FileStore {
                     format!("{} is not writable: {error}", datadir.path.display()),
                 ),
             })?;
+            debug!(store.id = %id, path = %dir.path.display(), can = ?dir.can, "Opened a directory");
             dirs.push(dir);
         }
         if dirs.is_empty() {
