@@ -45,6 +45,10 @@ impl Shown {
             // Of a text, the length says nothing that the text does not.
             headers.remove("content-length");
         }
+        if answer.body.is_empty() {
+            // Of nothing, the type says nothing; webob gives it to some answers and not to others.
+            headers.remove("content-type");
+        }
         Self {
             status: answer.status.to_string(),
             headers,

@@ -4,11 +4,9 @@
 /// One difference and where it shows.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// The heading in docs/SEMANTICS.md that tells clients about it.
+    /// The heading in docs/SEMANTICS.md that tells clients about it, with the reason.
     pub(super) entry: &'static str,
-    /// Why we differ.
-    pub(super) reason: &'static str,
-    /// The steps that show it, as `area: name`.
+    /// The steps that show it, as `area: name`. After a `*` any name goes, and need not show it.
     pub(super) steps: &'static [&'static str],
     /// Exactly what differs in them.
     pub(super) parts: &'static [Part],
@@ -21,5 +19,213 @@ pub(super) enum Part {
     Headers,
     Body,
 }
+use Part::{Body, Headers, Status};
 
-pub(super) const KNOWN: &[Known] = &[];
+impl Known {
+    /// Does the entry speak of this step, and must the step show it?
+    pub(super) fn of(&self, step: &str) -> Option<Must> {
+        self.steps.iter().find_map(|name| named(name, step))
+    }
+}
+
+/// Does a name of an entry mean this step?
+pub(super) fn named(name: &str, step: &str) -> Option<Must> {
+    match name.strip_suffix('*') {
+        Some(start) => step.starts_with(start).then_some(Must::May),
+        None => (step == name).then_some(Must::Show),
+    }
+}
+
+/// Whether a step has to show its difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Must {
+    Show,
+    May,
+}
+
+pub(super) const KNOWN: &[Known] = &[
+    Known {
+        entry: "A version is listed when what it promises works",
+        steps: &[
+            "versions: *",
+            "errors: a version that never was",
+            "routes: GET /V2/images",
+            "routes: GET /v2;x=y/images",
+        ],
+        parts: &[Body],
+    },
+    Known {
+        entry: "Repeated parameters stay in `first` and `next`",
+        steps: &[
+            "list: GET /v2/images?limit=1&limit=2",
+            "list: GET /v2/images?sort_key=name&sort_key=id&sort_dir=asc",
+            "list: GET /v2/images?sort_key=name&sort_key=id&sort_dir=asc&sort_dir=desc",
+            "list: GET /v2/images?sort=name:asc&sort=id:asc",
+            "list: GET /v2/images?visibility=public&visibility=private",
+            "list: GET /v2/images?name=alpha&name=beta",
+            "list: GET /v2/images?tag=red&tag=small",
+            "list: GET /v2/images?tag=small&tag=red&limit=1",
+            "list: GET /v2/images?updated_at=gt:2020-01-01T00:00:00Z&updated_at=lt:2020-01-02T00:00:00Z",
+        ],
+        parts: &[Body],
+    },
+    Known {
+        entry: "Lists are ordered totally",
+        steps: &[
+            "list: GET /v2/images?sort=size:desc&limit=2&marker={u102}",
+            "list: GET /v2/images?sort=size:asc&limit=4&marker={u106}",
+        ],
+        parts: &[Body],
+    },
+    Known {
+        entry: "Texts say what they mean",
+        steps: &[
+            "list: GET /v2/images?marker=0123456789012345678901234567890123456789",
+            "patch: a patch without a media type",
+            "data: data without a media type",
+            "errors: data without a media type",
+            "data: a negative size",
+            "images: POST /v2/images ={\"name\": NaN}",
+        ],
+        parts: &[Body],
+    },
+    Known {
+        entry: "Wrong requests are 400, not 500",
+        steps: &[
+            "images: POST /v2/images []",
+            "images: POST /v2/images [{}]",
+            "patch: PATCH /v2/images/{u301} [{\"op\": \"replace\", \"path\": 7, \"value\": \"x\"}]",
+            "patch: PATCH /v2/images/{u301} [{\"op\": \"replace\", \"path\": null, \"value\": \"x\"}]",
+            "patch: PATCH /v2/images/{u301} [{\"replace\": 7, \"value\": \"x\"}]",
+            "members: POST /v2/images/{u501}/members {\"member\": [\"x\"]}",
+        ],
+        parts: &[Status, Body],
+    },
+    Known {
+        entry: "Wrong requests are 400, not 500",
+        steps: &[
+            "images: GET /v2/images/%FF",
+            "tags: PUT /v2/images/{u401}/tags/%FF",
+            "tags: DELETE /v2/images/{u401}/tags/%FF",
+            "data: a range of nothing",
+            "data: a range without a number",
+            "data: a legacy range of no part",
+            "list: GET /v2/images?changes-since=",
+            "info: GET /v2/info/usage {}",
+        ],
+        parts: &[Status, Headers, Body],
+    },
+    Known {
+        entry: "Values have the type that they are declared with",
+        steps: &[
+            "members: POST /v2/images/{u501}/members {\"member\": 7}",
+            "members: the number's member",
+        ],
+        parts: &[Status, Headers, Body],
+    },
+    Known {
+        entry: "Values have the type that they are declared with",
+        steps: &["images: POST /v2/images {\"min_disk\": 1.0}"],
+        parts: &[Body],
+    },
+    Known {
+        entry: "An empty owner is none",
+        steps: &["images: POST /v2/images {\"owner\": \"\"}"],
+        parts: &[Body],
+    },
+    Known {
+        entry: "A declared size beyond the limit is refused at once",
+        steps: &["limits: a declared size beyond the limit"],
+        parts: &[Status, Body],
+    },
+    Known {
+        entry: "Paths are UTF-8",
+        steps: &[
+            "images: GET /v2/images/%C3%A4",
+            "errors: letters in a path, in HTML",
+            "errors: letters in a path, in JSON",
+            "errors: letters in a path, in a text",
+            "tags: GET /v2/images/{u402}",
+        ],
+        parts: &[Body],
+    },
+    Known {
+        entry: "Paths are UTF-8",
+        steps: &[
+            "tags: DELETE /v2/images/{u402}/tags/%C3%BC",
+            "tags: PUT /v2/images/{u402}/tags/%F0%9F%98%80",
+        ],
+        parts: &[Status, Headers, Body],
+    },
+    Known {
+        entry: "Targets are URIs, and taken as they are written",
+        steps: &[
+            "images: GET /v2/images/a<b>&c",
+            "errors: a target that is no URI",
+            "errors: a text that wants escaping",
+            "routes: GET /v2/./images?limit=0",
+            "routes: GET /v2/images?limit=0#fragment",
+        ],
+        parts: &[Status, Headers, Body],
+    },
+    Known {
+        entry: "Targets are URIs, and taken as they are written",
+        steps: &[
+            "errors: a query that is no URI",
+            "errors: a query that is no URI, in JSON",
+        ],
+        parts: &[Headers, Body],
+    },
+    Known {
+        entry: "Targets are URIs, and taken as they are written",
+        steps: &["images: GET /v2/images/.."],
+        parts: &[Body],
+    },
+    Known {
+        entry: "Chunked bodies are bodies, of any request",
+        steps: &[
+            "images: a chunked body",
+            "images: what the chunked body made",
+        ],
+        parts: &[Status, Headers, Body],
+    },
+    Known {
+        entry: "The client's request id is kept without authentication too",
+        steps: &[
+            "images: a request id of the client's",
+            "images: a request id without its prefix",
+        ],
+        parts: &[Headers],
+    },
+    Known {
+        entry: "A refused upload leaves nothing behind",
+        steps: &[
+            "formats: GET /v2/images/{u651}",
+            "formats: GET /v2/images/{u652}",
+            "formats: GET /v2/images/{u656}",
+            "formats: GET /v2/images/{u664}",
+            "formats: GET /v2/images/{u669}",
+        ],
+        parts: &[Body],
+    },
+    Known {
+        entry: "A refused upload leaves nothing behind",
+        steps: &["formats: PUT /v2/images/{u652}/file @10"],
+        parts: &[Status, Body],
+    },
+    Known {
+        entry: "No range of an empty image",
+        steps: &["data: the last byte of nothing"],
+        parts: &[Status, Headers, Body],
+    },
+    Known {
+        entry: "The staging store takes no uploads",
+        steps: &["stores: data for the staging store"],
+        parts: &[Status, Headers, Body],
+    },
+    Known {
+        entry: "The staging store takes no uploads",
+        steps: &["stores: what the staging store got"],
+        parts: &[Body],
+    },
+];
