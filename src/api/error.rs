@@ -253,6 +253,7 @@ fn of_control(error: &control::Error) -> Verdict {
         | E::MembersDenied { .. }
         | E::MembersUnlisted(_)
         | E::LocationsInvisible(_)
+        | E::LocationsFixed(_)
         | E::MarkerHidden(_) => (StatusCode::FORBIDDEN, Explanation),
         E::OwnerFixed | E::PropertyFixed(_) | E::LocationsCleared => {
             (StatusCode::FORBIDDEN, Detail)

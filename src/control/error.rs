@@ -198,6 +198,9 @@ pub enum Error {
     /// `show_multiple_locations` is off.
     #[error("It's not allowed to {0} locations if locations are invisible.")]
     LocationsInvisible(&'static str),
+    /// `show_multiple_locations` is on, but editing is not served.
+    #[error("It's not allowed to {0} locations at this site.")]
+    LocationsFixed(&'static str),
     /// All locations replaced with none.
     #[error("Cannot set locations to empty list.")]
     LocationsCleared,

@@ -30,7 +30,7 @@ pub struct Settings {
     pub hashing_algorithm: HashAlgorithm,
     /// `show_image_direct_url`.
     pub show_image_direct_url: bool,
-    /// `show_multiple_locations`: shows locations, and lets PATCH edit them.
+    /// `show_multiple_locations`: shows locations. PATCH does not edit them yet.
     pub show_multiple_locations: bool,
     /// Whether `enabled_backends` is set. Without it the service answers as Glance's
     /// single-store mode does.

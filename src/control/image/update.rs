@@ -22,7 +22,7 @@ pub enum Change {
     },
     /// `remove` of what every image has: never.
     RemoveBase(&'static str),
-    /// Something with locations: `add`, `update` or `remove`. Only where they can be seen.
+    /// Something with locations, which is refused: `add`, `update` or `remove`.
     Locations(&'static str),
     /// `replace` of all locations with none.
     ClearLocations,
@@ -125,7 +125,10 @@ impl Control {
                     "remove" => Rule::DeleteImageLocation,
                     _ => Rule::SetImageLocation,
                 })?;
-                Err(Error::LocationsInvisible(action))
+                Err(match self.settings.show_multiple_locations {
+                    false => Error::LocationsInvisible(action),
+                    true => Error::LocationsFixed(action),
+                })
             }
         }
     }
