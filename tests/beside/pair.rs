@@ -33,9 +33,10 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// On a database made by `glance-manage db sync`.
+    /// On a database made by `glance-manage db sync`, to which `fresnel db sync` adds our own tables.
     pub(super) fn start() -> Self {
         let glance = Glance::start(&["--database", &database(), "--set", LOCATIONS]);
+        sync(&glance.config());
         let ours = beside(&glance);
         Self { ours, glance }
     }
@@ -46,8 +47,7 @@ impl Pair {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("fresnel.conf");
         std::fs::write(&config, format!("[database]\nconnection = {database}\n")).unwrap();
-        let mut sync = Command::new(env!("CARGO_BIN_EXE_fresnel"));
-        lab::run(sync.args(["db", "sync", "--config-file"]).arg(config));
+        sync(&config);
         let glance = Glance::start(&["--database", &database, "--set", LOCATIONS]);
         let ours = beside(&glance);
         Self { ours, glance }
@@ -206,6 +206,12 @@ pub(super) fn bytes(size: usize) -> Vec<u8> {
 /// The URL of an empty database of this test's own.
 fn database() -> String {
     lab::mariadb(&format!("fresnel_beside_{}", uuid::Uuid::new_v4().simple()))
+}
+
+/// `fresnel db sync`.
+fn sync(config: &Path) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fresnel"));
+    lab::run(command.args(["db", "sync", "--config-file"]).arg(config));
 }
 
 /// The binary on Glance's own configuration; a short lease, so that the sweep comes soon.
