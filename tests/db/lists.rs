@@ -70,27 +70,7 @@ async fn children_belong_to_their_images(db: Db) {
 }
 
 async fn each_lists_what_is_its_own(db: Db) {
-    for owner in ["mine", "yours"] {
-        for visibility in [
-            Visibility::Public,
-            Visibility::Community,
-            Visibility::Shared,
-            Visibility::Private,
-        ] {
-            let mut image = image(&format!("{owner} {visibility}"));
-            image.owner = Some(ProjectId::new(owner));
-            image.visibility = visibility;
-            db.image_create(&image).await.unwrap();
-            if image.visibility == Visibility::Shared {
-                for other in ["mine", "yours", "guest"] {
-                    let other = ProjectId::new(other);
-                    db.member_add(&image.id, &other).await.unwrap();
-                    let accepted = MemberStatus::Accepted;
-                    db.member_update(&image.id, &other, accepted).await.unwrap();
-                }
-            }
-        }
-    }
+    one_of_each_visibility(&db).await;
     let admin_of_mine = Viewer {
         is_admin: true,
         ..project("mine")
@@ -159,6 +139,31 @@ async fn each_lists_what_is_its_own(db: Db) {
         let mut found = names_of(&db, &query, viewer).await;
         found.sort();
         assert_eq!(found.join(", "), names, "{viewer:?} {listed:?}");
+    }
+}
+
+/// Two projects' images of every visibility; the shared ones with everybody, who accepted.
+async fn one_of_each_visibility(db: &Db) {
+    for owner in ["mine", "yours"] {
+        for visibility in [
+            Visibility::Public,
+            Visibility::Community,
+            Visibility::Shared,
+            Visibility::Private,
+        ] {
+            let mut image = image(&format!("{owner} {visibility}"));
+            image.owner = Some(ProjectId::new(owner));
+            image.visibility = visibility;
+            db.image_create(&image).await.unwrap();
+            if image.visibility == Visibility::Shared {
+                for other in ["mine", "yours", "guest"] {
+                    let other = ProjectId::new(other);
+                    db.member_add(&image.id, &other).await.unwrap();
+                    let accepted = MemberStatus::Accepted;
+                    db.member_update(&image.id, &other, accepted).await.unwrap();
+                }
+            }
+        }
     }
 }
 
