@@ -26,11 +26,11 @@ struct Rate {
 /// GET, list and POST.
 pub(crate) fn rates(bench: &Bench) -> Vec<Row> {
     let theirs = {
-        let glance = peers::glance(&["--database", &peers::mariadb("bench_glance")]);
+        let glance = peers::glance(&["--database", &peers::mariadb("fresnel_bench_glance")]);
         measure(bench, &glance)
     };
     let ours = {
-        let url = peers::mariadb("bench_fresnel");
+        let url = peers::mariadb("fresnel_bench");
         let server = peers::fresnel(&bench.folder, &format!("[database]\nconnection = {url}"));
         measure(bench, &server)
     };

@@ -127,8 +127,9 @@ pub(crate) fn mariadb(name: &str) -> String {
     let output = lab("mariadb-up")
         .arg("--database")
         .arg(name)
-        .output()
-        .expect("mariadb-up runs");
+        .stdout(Stdio::piped())
+        .output();
+    let output = output.expect("mariadb-up runs");
     assert!(output.status.success(), "MariaDB did not start");
     let text = String::from_utf8(output.stdout).expect("a URL is text");
     text.lines()
