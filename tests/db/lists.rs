@@ -79,27 +79,23 @@ async fn each_lists_what_is_its_own(db: Db) {
         is_admin: false,
         ..admin()
     };
-    let only = Listed::Only;
+    let (mine, only) = (project("mine"), Listed::Only);
     for (viewer, listed, names) in [
         (
-            &project("mine"),
+            &mine,
             Listed::Unasked,
             "mine community, mine private, mine public, mine shared, yours public, yours shared",
         ),
         (
-            &project("mine"),
+            &mine,
             Listed::All,
             "mine community, mine private, mine public, mine shared, yours community, \
              yours public, yours shared",
         ),
+        (&mine, only(Visibility::Shared), "mine shared, yours shared"),
+        (&mine, only(Visibility::Private), "mine private"),
         (
-            &project("mine"),
-            only(Visibility::Shared),
-            "mine shared, yours shared",
-        ),
-        (&project("mine"), only(Visibility::Private), "mine private"),
-        (
-            &project("mine"),
+            &mine,
             only(Visibility::Community),
             "mine community, yours community",
         ),
