@@ -316,3 +316,127 @@ impl Serialize for Text<'_> {
         serializer.collect_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono::NaiveDate;
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::{
+        control::StoreSettings,
+        model::{ImageId, StoreId, Visibility},
+    };
+
+    fn image() -> Image {
+        let time = NaiveDate::from_ymd_opt(2026, 1, 2).unwrap();
+        let time = time.and_hms_micro_opt(3, 4, 5, 999_999).unwrap();
+        Image {
+            id: ImageId::new("i"),
+            name: None,
+            status: Status::Active,
+            visibility: Visibility::Shared,
+            protected: false,
+            os_hidden: false,
+            container_format: None,
+            disk_format: None,
+            size_bytes: Some(1),
+            virtual_size_bytes: None,
+            checksum: None,
+            os_hash_algo: None,
+            os_hash_value: None,
+            min_disk_gib: 0,
+            min_ram_mib: 0,
+            owner: None,
+            created_at: time,
+            updated_at: time,
+            deleted_at: None,
+            properties: BTreeMap::new(),
+            tags: Vec::new(),
+            locations: Vec::new(),
+        }
+    }
+
+    fn location(store: &str, status: LocationStatus) -> Location {
+        Location {
+            id: None,
+            url: format!("{store}://x"),
+            metadata: Map::from_iter([("store".to_owned(), store.into())]),
+            status,
+        }
+    }
+
+    fn shown(image: &Image, settings: &Settings, is_admin: bool) -> Value {
+        let schemas = Schemas::new(&[], &[], None).unwrap();
+        let mut caller = Caller::unauthenticated(String::new());
+        caller.is_admin = is_admin;
+        let views = Views {
+            settings,
+            schemas: &schemas,
+            caller: &caller,
+        };
+        serde_json::from_slice(&views.image(image)).unwrap()
+    }
+
+    fn everything() -> Settings {
+        let store = |id: &str, weight| StoreSettings {
+            id: StoreId::new(id),
+            description: None,
+            weight,
+            read_only: false,
+            properties: Map::new(),
+        };
+        Settings {
+            multistore: true,
+            show_image_direct_url: true,
+            show_multiple_locations: true,
+            stores: vec![store("light", 1), store("heavy", 2)],
+            ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn times_have_no_fraction() {
+        let view = shown(&image(), &Settings::default(), true);
+        assert_eq!(view["created_at"], "2026-01-02T03:04:05Z");
+    }
+
+    #[test]
+    fn a_property_hides_no_attribute_and_null_is_empty_unless_declared() {
+        let mut image = image();
+        for name in ["size", "old", "kernel_id", "os_glance_stage_host"] {
+            image.properties.insert(name.into(), None);
+        }
+        let view = shown(&image, &Settings::default(), true);
+        assert_eq!((&view["size"], &view["old"]), (&json!(1), &json!("")));
+        assert_eq!(view.get("kernel_id"), Some(&Value::Null));
+        assert_eq!(view.get("os_glance_stage_host"), None);
+    }
+
+    #[test]
+    fn the_heaviest_store_is_the_direct_one_and_only_readable_locations_are_shown() {
+        let mut image = image();
+        image.locations = vec![
+            location("light", LocationStatus::Active),
+            location("heavy", LocationStatus::Active),
+            location("heavy", LocationStatus::Pending),
+        ];
+        let view = shown(&image, &everything(), true);
+        assert_eq!(view["direct_url"], "heavy://x");
+        assert_eq!(view["stores"], "light,heavy");
+        assert_eq!(view["locations"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn where_a_deactivated_image_is_only_administrators_know() {
+        let mut image = image();
+        image.locations = vec![location("light", LocationStatus::Active)];
+        image.status = Status::Deactivated;
+        let view = shown(&image, &everything(), false);
+        assert_eq!(view["locations"], json!([]));
+        assert_eq!((view.get("direct_url"), view.get("stores")), (None, None));
+        assert_eq!(shown(&image, &everything(), true)["stores"], "light");
+    }
+}
