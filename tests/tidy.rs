@@ -46,6 +46,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("sqlx", &["control/db"]),
     ("hyper", &["http", "client"]),
     ("hyper_util", &["http", "client"]),
+    ("reqwest", &["client"]),
     ("rustls", &["http", "client"]),
     ("tokio_rustls", &["http", "client"]),
     ("openssl", &["data/digest"]),
