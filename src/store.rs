@@ -2,6 +2,7 @@
 //!
 //! A store knows objects, not images: no status, no encryption, no cache.
 
+pub mod check;
 pub mod conformance;
 pub mod error;
 pub mod file;
@@ -12,12 +13,14 @@ pub mod registry;
 use std::{fmt, fs::File, sync::Arc};
 
 use async_trait::async_trait;
+use serde_json::{Map, Value};
 
 use crate::{
     buf::{AtRest, Chunk, Claim},
     model::{Attempt, ByteRange, ImageId, StoreId},
 };
 
+pub use check::{Finding, Verdict};
 pub use error::{Error, Result};
 pub use registry::Registry;
 
@@ -86,6 +89,24 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Whether the address is one that this store could have written.
     fn owns(&self, url: &str) -> bool;
+
+    /// Whether something depends on the object at `url` now, so that [`Store::delete`] would be
+    /// [`Error::Busy`]. What does not exist is not in use.
+    async fn in_use(&self, _url: &str) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// What only the store itself knows of what `GET /v2/info/stores/detail` tells, e.g. the id of
+    /// its cluster; values that are not known now are null.
+    async fn details(&self) -> Map<String, Value> {
+        Map::new()
+    }
+
+    /// Tries everything that the service will need of the backend, and says in plain words what
+    /// works and what does not. Leaves nothing behind.
+    async fn check(&self) -> Vec<Finding> {
+        Vec::new()
+    }
 }
 
 /// Writes one object, in order. Dropping it without `commit` leaves nothing but what
@@ -95,6 +116,12 @@ pub trait Writer: Send {
     /// Appends. Returns when the chunk is accepted, which may be before it is on disk; an error of
     /// an earlier chunk may be reported by a later call.
     async fn write(&mut self, chunk: Chunk<AtRest>) -> Result<()>;
+
+    /// Hands on what it holds back to write it together with what follows: memory is short, or the
+    /// sender pauses. A writer that holds nothing back has nothing to do.
+    async fn spill(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Makes everything durable and publishes it under the image's name, which must not exist:
     /// [`Error::AlreadyExists`] otherwise, and nothing is published.

@@ -85,7 +85,7 @@ async fn carry(
         if intake.is_report_due() {
             intake.report(steward).await?;
         }
-        while let Some(chunk) = intake.pack(&mut bytes).await {
+        while let Some(chunk) = intake.pack(&mut bytes, lines).await? {
             intake.pass_on(chunk, lines).await?;
         }
     }
@@ -158,6 +158,7 @@ impl<'a> Intake<'a> {
             }
             if self.admission.is_borrowing() {
                 self.flush(lines).await?;
+                spill(lines).await?;
             }
         }
     }
@@ -189,19 +190,33 @@ impl<'a> Intake<'a> {
     }
 
     /// Takes from `bytes` into the buffer; a chunk each time that one is full.
-    async fn pack(&mut self, bytes: &mut Bytes) -> Option<Chunk<Plain>> {
+    async fn pack(
+        &mut self,
+        bytes: &mut Bytes,
+        lines: &mut [Line<'_>],
+    ) -> Result<Option<Chunk<Plain>>> {
         while !bytes.is_empty() {
             let mut buffer = match self.buffer.take() {
                 Some(buffer) => buffer,
-                None => self.admission.buffer().await,
+                None => self.free_buffer(lines).await?,
             };
             bytes.advance(buffer.fill(bytes));
             if buffer.is_full() {
-                return Some(buffer.freeze());
+                return Ok(Some(buffer.freeze()));
             }
             self.buffer = Some(buffer);
         }
-        None
+        Ok(None)
+    }
+
+    /// An empty buffer. Nobody waits for one while a writer gathers: what it holds back may be all
+    /// that there is.
+    async fn free_buffer(&mut self, lines: &mut [Line<'_>]) -> Result<Buffer> {
+        if let Some(buffer) = self.admission.try_buffer() {
+            return Ok(buffer);
+        }
+        spill(lines).await?;
+        Ok(self.admission.buffer().await)
     }
 
     async fn flush(&mut self, lines: &mut [Line<'_>]) -> Result<()> {
@@ -283,7 +298,20 @@ impl<'a> Line<'a> {
         let Some(writer) = &mut self.writer else {
             return Ok(());
         };
-        let Err(error) = writer.write(chunk).await else {
+        let written = writer.write(chunk).await;
+        self.went(written).await
+    }
+
+    async fn spill(&mut self) -> Result<(), store::Error> {
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        let spilled = writer.spill().await;
+        self.went(spilled).await
+    }
+
+    async fn went(&mut self, outcome: Result<(), store::Error>) -> Result<(), store::Error> {
+        let Err(error) = outcome else {
             return Ok(());
         };
         self.abort().await;
@@ -320,6 +348,13 @@ impl<'a> Line<'a> {
         self.lost = Some(error);
         Ok(())
     }
+}
+
+/// No writer keeps what it could hand on.
+async fn spill(lines: &mut [Line<'_>]) -> Result<()> {
+    let spilled = join_all(lines.iter_mut().map(Line::spill)).await;
+    spilled.into_iter().collect::<Result<(), _>>()?;
+    some_line_left(lines)
 }
 
 /// Publishes every line that is left.

@@ -126,6 +126,10 @@ impl Store for Flaky {
     fn owns(&self, url: &str) -> bool {
         self.inner.owns(url)
     }
+
+    async fn in_use(&self, url: &str) -> Result<bool> {
+        self.faults.pass(self.inner.in_use(url)).await
+    }
 }
 
 struct FlakyWriter {
@@ -137,6 +141,11 @@ struct FlakyWriter {
 impl Writer for FlakyWriter {
     async fn write(&mut self, chunk: Chunk<AtRest>) -> Result<()> {
         self.faults.pass(self.inner.write(chunk)).await
+    }
+
+    // Not counted: when it is called depends on who else needs memory.
+    async fn spill(&mut self) -> Result<()> {
+        self.inner.spill().await
     }
 
     async fn commit(self: Box<Self>) -> Result<Published> {
