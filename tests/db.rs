@@ -73,28 +73,11 @@ fn now() -> NaiveDateTime {
 /// A queued, shared image of project `owner`, without children.
 fn image(name: &str) -> Image {
     Image {
-        id: ImageId::random(),
         name: Some(name.to_owned()),
-        status: Status::Queued,
-        visibility: Visibility::Shared,
-        protected: false,
-        os_hidden: false,
         container_format: Some("bare".to_owned()),
         disk_format: Some("raw".to_owned()),
-        size_bytes: None,
-        virtual_size_bytes: None,
-        checksum: None,
-        os_hash_algo: None,
-        os_hash_value: None,
-        min_disk_gib: 0,
-        min_ram_mib: 0,
         owner: Some(ProjectId::new("owner")),
-        created_at: now(),
-        updated_at: now(),
-        deleted_at: None,
-        properties: [].into(),
-        tags: Vec::new(),
-        locations: Vec::new(),
+        ..Image::queued(ImageId::random(), now())
     }
 }
 

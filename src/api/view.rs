@@ -319,43 +319,22 @@ impl Serialize for Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use chrono::NaiveDate;
     use serde_json::{Map, Value, json};
 
     use super::*;
     use crate::{
         control::StoreSettings,
-        model::{ImageId, StoreId, Visibility},
+        model::{ImageId, StoreId},
     };
 
     fn image() -> Image {
         let time = NaiveDate::from_ymd_opt(2026, 1, 2).unwrap();
         let time = time.and_hms_micro_opt(3, 4, 5, 999_999).unwrap();
         Image {
-            id: ImageId::new("i"),
-            name: None,
             status: Status::Active,
-            visibility: Visibility::Shared,
-            protected: false,
-            os_hidden: false,
-            container_format: None,
-            disk_format: None,
             size_bytes: Some(1),
-            virtual_size_bytes: None,
-            checksum: None,
-            os_hash_algo: None,
-            os_hash_value: None,
-            min_disk_gib: 0,
-            min_ram_mib: 0,
-            owner: None,
-            created_at: time,
-            updated_at: time,
-            deleted_at: None,
-            properties: BTreeMap::new(),
-            tags: Vec::new(),
-            locations: Vec::new(),
+            ..Image::queued(ImageId::new("i"), time)
         }
     }
 

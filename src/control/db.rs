@@ -143,7 +143,7 @@ pub struct Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ImageId, Status, Visibility};
+    use crate::model::{ImageId, Status};
 
     async fn scratch() -> (tempfile::TempDir, Db) {
         let folder = tempfile::tempdir().unwrap();
@@ -156,30 +156,12 @@ mod tests {
     }
 
     fn queued(name: &str) -> Image {
-        let now = chrono::Utc::now().naive_utc();
         Image {
-            id: ImageId::random(),
             name: Some(name.to_owned()),
-            status: Status::Queued,
-            visibility: Visibility::Shared,
-            protected: false,
-            os_hidden: false,
-            container_format: None,
-            disk_format: None,
-            size_bytes: None,
-            virtual_size_bytes: None,
-            checksum: None,
-            os_hash_algo: None,
-            os_hash_value: None,
-            min_disk_gib: 0,
-            min_ram_mib: 0,
             owner: Some(ProjectId::new("p1")),
-            created_at: now,
-            updated_at: now,
-            deleted_at: None,
             properties: [("os_distro".to_owned(), Some("debian".to_owned()))].into(),
             tags: vec!["b".to_owned(), "a".to_owned()],
-            locations: Vec::new(),
+            ..Image::queued(ImageId::random(), chrono::Utc::now().naive_utc())
         }
     }
 

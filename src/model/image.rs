@@ -55,6 +55,37 @@ pub struct Image {
     pub locations: Vec<Location>,
 }
 
+impl Image {
+    /// An image without data, name, formats, owner and children, shared with nobody yet: what every
+    /// image is before anything else is known of it.
+    pub fn queued(id: ImageId, created_at: NaiveDateTime) -> Self {
+        Self {
+            id,
+            name: None,
+            status: Status::Queued,
+            visibility: Visibility::Shared,
+            protected: false,
+            os_hidden: false,
+            container_format: None,
+            disk_format: None,
+            size_bytes: None,
+            virtual_size_bytes: None,
+            checksum: None,
+            os_hash_algo: None,
+            os_hash_value: None,
+            min_disk_gib: 0,
+            min_ram_mib: 0,
+            owner: None,
+            created_at,
+            updated_at: created_at,
+            deleted_at: None,
+            properties: BTreeMap::new(),
+            tags: Vec::new(),
+            locations: Vec::new(),
+        }
+    }
+}
+
 /// Who sees an image (reference A.4.3, C.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Visibility {

@@ -13,7 +13,7 @@ use fresnel::{
         upload::{Running, UploadRequest},
     },
     data::{self, DeclaredSize, Plane, digest::Engine},
-    model::{Image, ImageId, RangeRequest, Status, StoreId, Visibility},
+    model::{Image, ImageId, RangeRequest, Status, StoreId},
     store::{
         Registry, Store,
         flaky::{Fault, Flaky},
@@ -120,30 +120,10 @@ fn caller() -> Caller {
 }
 
 fn queued() -> Image {
-    let now = chrono::Utc::now().naive_utc();
     Image {
-        id: ImageId::random(),
-        name: None,
-        status: Status::Queued,
-        visibility: Visibility::Shared,
-        protected: false,
-        os_hidden: false,
         container_format: Some("bare".to_owned()),
         disk_format: Some("raw".to_owned()),
-        size_bytes: None,
-        virtual_size_bytes: None,
-        checksum: None,
-        os_hash_algo: None,
-        os_hash_value: None,
-        min_disk_gib: 0,
-        min_ram_mib: 0,
-        owner: None,
-        created_at: now,
-        updated_at: now,
-        deleted_at: None,
-        properties: Default::default(),
-        tags: Vec::new(),
-        locations: Vec::new(),
+        ..Image::queued(ImageId::random(), chrono::Utc::now().naive_utc())
     }
 }
 

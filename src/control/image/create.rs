@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{now, text};
 use crate::{
     control::{Caller, Control, Error, Result, Rule, db, policy::Target, quota},
-    model::{Image, ImageId, ProjectId, Status, Visibility},
+    model::{Image, ImageId, ProjectId, Visibility},
 };
 
 /// An image as a client asks for it.
@@ -71,29 +71,18 @@ impl Control {
 }
 
 fn proposed(caller: &Caller, new: NewImage) -> Result<Image> {
-    let created_at = now();
     Ok(Image {
-        id: new.id.unwrap_or_else(ImageId::random),
         name: new.name,
-        status: Status::Queued,
         visibility: new.visibility.unwrap_or(Visibility::Shared),
         protected: new.protected,
         os_hidden: new.os_hidden,
         container_format: new.container_format,
         disk_format: new.disk_format,
-        size_bytes: None,
-        virtual_size_bytes: None,
-        checksum: None,
-        os_hash_algo: None,
-        os_hash_value: None,
         min_disk_gib: quota::number("min_disk", new.min_disk_gib)?,
         min_ram_mib: quota::number("min_ram", new.min_ram_mib)?,
         owner: new.owner.unwrap_or_else(|| caller.project.clone()),
-        created_at,
-        updated_at: created_at,
-        deleted_at: None,
         properties: new.properties,
         tags: new.tags,
-        locations: Vec::new(),
+        ..Image::queued(new.id.unwrap_or_else(ImageId::random), now())
     })
 }
