@@ -24,12 +24,15 @@ deny: tools # licences, advisories and doubles among the dependencies
 	cargo deny --version || cargo install --locked cargo-deny
 	cargo deny check
 
-lab: tools # Glance, its clients and the databases, on loopback
+lab: tools # Glance, its clients, Ceph and the databases, on loopback
 	tests/lab/venv
+	tests/lab/ceph-up
 	tests/lab/mariadb-up
 	tests/lab/postgres-up
 
 lab-down: # ends them
+	tests/lab/ceph-down
+	tests/lab/ceph-down --faults
 	tests/lab/mariadb-down
 	tests/lab/postgres-down
 

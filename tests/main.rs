@@ -13,6 +13,7 @@ mod differential;
 mod fuzz;
 mod http;
 mod inspect;
+mod rbd;
 mod store;
 mod support;
 mod tidy;

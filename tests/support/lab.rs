@@ -4,6 +4,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
 };
 
 use super::free_address;
@@ -59,6 +60,33 @@ impl Drop for Glance {
             .status();
         drop(ended);
     }
+}
+
+/// A real Ceph cluster: pools `images`, `images-data` and `volumes`, users `glance` and `cinder`.
+#[derive(Debug)]
+pub(crate) struct Ceph {
+    /// Its `ceph.conf`; the keyrings lie beside it.
+    pub(crate) conf: PathBuf,
+}
+
+/// The cluster that all tests share: nobody kills it, and everybody removes what they made.
+pub(crate) fn ceph() -> &'static Ceph {
+    static SHARED: OnceLock<Ceph> = OnceLock::new();
+    SHARED.get_or_init(|| Ceph { conf: ceph_up(&[]) })
+}
+
+impl Ceph {
+    /// A command (`ceph`, `rados`, `rbd`, ...) as this user.
+    pub(crate) fn command(&self, program: &str, user: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("CEPH_CONF", &self.conf).args(["--id", user]);
+        command
+    }
+}
+
+fn ceph_up(arguments: &[&str]) -> PathBuf {
+    let printed = run(script("ceph-up").args(arguments));
+    printed.trim().into()
 }
 
 /// The URL of a new and empty database on the lab's MariaDB.
