@@ -24,17 +24,19 @@ deny: tools # licences, advisories and doubles among the dependencies
 	cargo deny --version || cargo install --locked cargo-deny
 	cargo deny check
 
-lab: tools # Glance, its clients, Ceph and the databases, on loopback
+lab: tools # Glance, its clients, Keystone, Ceph and the databases, on loopback
 	tests/lab/venv
 	tests/lab/ceph-up
 	tests/lab/mariadb-up
 	tests/lab/postgres-up
+	tests/lab/keystone-up
 
 lab-down: # ends them
 	tests/lab/ceph-down
 	tests/lab/ceph-down --faults
 	tests/lab/mariadb-down
 	tests/lab/postgres-down
+	tests/lab/keystone-down
 
 tools: # what building and testing need beside Rust
 	tests/lab/packages build-essential curl perl qemu-utils

@@ -1,6 +1,7 @@
 //! What the integration tests stand on: the real binary, the real parts of the lab, a plain HTTP client.
 
 pub(crate) mod app;
+pub(crate) mod keystone;
 pub(crate) mod lab;
 pub(crate) mod process;
 pub(crate) mod wire;

@@ -126,6 +126,7 @@ pub(crate) fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("the lab prints text")
 }
 
-fn folder() -> PathBuf {
+/// Where the lab keeps what it needs.
+pub(crate) fn folder() -> PathBuf {
     std::env::var_os("FRESNEL_LAB").map_or_else(|| "/tmp/fresnel-lab".into(), PathBuf::from)
 }
