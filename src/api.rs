@@ -79,6 +79,9 @@ const ROUTES: &[Route] = &[
     Route::new("/info/import", &[Endpoint::bare("GET", to!(discovery::import))]),
     Route::new("/info/stores", &[Endpoint::bare("GET", to!(discovery::stores))]),
     Route::new("/info/stores/detail", &[Endpoint::bare("GET", to!(discovery::stores_detail))]),
+    Route::new("/info/property-protections", &[
+        Endpoint::bare("GET", to!(discovery::property_protections)),
+    ]),
     Route::lax("/info/usage", &[Endpoint::new("GET", to!(discovery::usage))]),
 ];
 

@@ -3,6 +3,7 @@
 pub mod admin;
 mod demo;
 mod metrics;
+pub mod policy;
 mod service;
 
 use anyhow::Context;

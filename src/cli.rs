@@ -4,6 +4,7 @@
 mod config;
 mod db;
 mod demo;
+mod policy;
 mod serve;
 mod sources;
 
@@ -33,6 +34,9 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Command),
+    /// Look at who may do what
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Look after the database
     #[command(subcommand)]
     Db(db::Command),
@@ -71,6 +75,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Config(command) => config::run(&command),
+        Command::Policy(command) => policy::run(command),
         Command::Db(command) => db::run(&command),
     };
     // Nobody is left to tell when standard error is gone.

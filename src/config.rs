@@ -19,6 +19,7 @@ mod guards;
 mod image_format;
 mod listen;
 mod option;
+mod policy;
 mod reader;
 mod stores;
 mod unsupported;
@@ -84,6 +85,10 @@ pub struct Config {
     pub file_io: FileIoChoice,
     /// What the API tells of itself.
     pub api: crate::api::Settings,
+    /// Who may do what.
+    pub policy: crate::control::policy::Settings,
+    /// Who may do what with which properties; none is everybody everything.
+    pub protections: Option<crate::control::protect::Settings>,
     /// What images may be and what is told of them.
     pub control: crate::control::Settings,
     /// The data plane.
@@ -133,6 +138,8 @@ pub(crate) const TABLES: &[Table] = &[
     stores::AnyStore::TABLE,
     stores::FileStore::TABLE,
     image_format::ImageFormat::TABLE,
+    policy::OsloPolicy::TABLE,
+    policy::Protection::TABLE,
     fresnel::Fresnel::TABLE,
 ];
 
@@ -158,6 +165,7 @@ fn from_files(
     let http = listen.settings(&mut reader, &fresnel, AUTHENTICATED);
     let metrics_bind = metrics_bind(&mut reader, fresnel.metrics_bind.as_deref());
     let image_schema = image_schema(&mut reader, fresnel.image_schema_file.as_deref());
+    let (policy, protections) = policy::read(&mut reader, files, &mut warnings);
     let stores = stores::read(&mut reader, &mut warnings);
     warnings.extend(unsupported::warnings(&reader, &stores));
     let findings = reader.finish();
@@ -176,6 +184,8 @@ fn from_files(
         data_dir: fresnel.data_dir.into(),
         file_io: fresnel.file_io,
         api: api.settings(image_schema),
+        policy,
+        protections,
         control: control_settings(images, formats, &stores),
         data: crate::data::Settings {
             admission_wait: Duration::from_secs(fresnel.admission_wait_seconds.into()),

@@ -11,6 +11,7 @@ pub mod image;
 pub mod lease;
 pub mod member;
 pub mod policy;
+pub mod protect;
 pub mod quota;
 pub mod settings;
 pub mod sweep;
@@ -24,11 +25,12 @@ use crate::{
     store::{Registry, Store},
 };
 
-pub use caller::Caller;
+pub use caller::{Caller, Identity};
 pub use db::Db;
 pub use error::{Error, Result};
 pub use lease::Leases;
 pub use policy::{Policy, Rule};
+pub use protect::Protections;
 pub use settings::{Settings, StoreSettings};
 
 /// Everything that decisions need; one value a process, shared in an `Arc`.
@@ -42,18 +44,21 @@ pub struct Control {
     pub settings: Settings,
     /// Who may do what.
     pub policy: Policy,
+    /// Who may do what with which properties.
+    pub protections: Protections,
     /// What covers this process's uploads.
     pub leases: Arc<Leases>,
 }
 
 impl Control {
-    /// With the default policy.
+    /// With Glance's default policy.
     pub fn new(db: Db, stores: Registry, settings: Settings, leases: Arc<Leases>) -> Self {
         Self {
             db,
             stores,
             settings,
-            policy: Policy,
+            policy: Policy::default(),
+            protections: Protections::default(),
             leases,
         }
     }

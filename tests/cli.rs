@@ -39,6 +39,8 @@ fn a_wrong_configuration_is_exit_code_2_for_every_command() {
         "db sync",
         "db version",
         "db check",
+        "policy list",
+        "policy check",
     ] {
         let output = fresnel(folder.path(), &format!("{command} --config-file a.conf"));
         assert_eq!(output.status.code(), Some(2), "{command}");
@@ -107,4 +109,63 @@ fn the_database_is_made_once() {
     assert!(run("db check").status.success());
     assert!(text(&run("db version").stdout).starts_with("glance: "));
     assert!(folder.path().join("data/fresnel.sqlite").exists());
+}
+
+#[test]
+fn the_policy_in_force_is_listed_with_its_places() {
+    let folder = folder_with("");
+    fs::write(folder.path().join("policy.yaml"), "get_image: 'role:x'\n").unwrap();
+    let output = fresnel(folder.path(), "policy list --json --config-file a.conf");
+    let rules: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rule = |name: &str| {
+        let rules = rules.as_array().unwrap();
+        rules
+            .iter()
+            .find(|rule| rule["rule"] == name)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(rule("get_image")["in_force"], "role:x");
+    let place = rule("get_image")["place"].as_str().unwrap().to_owned();
+    assert!(place.ends_with("policy.yaml:1"), "{place}");
+    assert_eq!(rule("add_image")["place"], serde_json::Value::Null);
+}
+
+#[test]
+fn what_a_persona_may_do_is_a_table() {
+    let folder = folder_with("");
+    let words = "policy check --role member --project p --rule modify_image --config-file a.conf";
+    let output = fresnel(folder.path(), words);
+    let printed = text(&output.stdout);
+    let cells: Vec<&str> = printed.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(cells, ["modify_image", "yes", "403", "403", "403", "404"]);
+    let output = fresnel(
+        folder.path(),
+        "policy check --rule nothing --config-file a.conf",
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_wrong_policy_is_a_wrong_configuration() {
+    let folder = folder_with("[DEFAULT]\nproperty_protection_file = protections.conf\n");
+    fs::write(
+        folder.path().join("policy.yaml"),
+        "a: ''\nb: 'role:x and'\n",
+    )
+    .unwrap();
+    fs::write(folder.path().join("protections.conf"), "").unwrap();
+    let output = fresnel(folder.path(), "config check --config-file a.conf");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("policy.yaml:2: b: "),
+        "{output:?}"
+    );
+    fs::write(folder.path().join("policy.yaml"), "").unwrap();
+    fs::write(folder.path().join("protections.conf"), "[x]\ncreate = @\n").unwrap();
+    let output = fresnel(folder.path(), "config check --config-file a.conf");
+    assert!(
+        text(&output.stderr).contains("protections.conf:1: [x] has no read"),
+        "{output:?}"
+    );
 }

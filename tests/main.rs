@@ -14,6 +14,7 @@ mod differential;
 mod fuzz;
 mod http;
 mod inspect;
+mod policy;
 mod rbd;
 mod store;
 mod support;

@@ -55,6 +55,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("fresnel_mem", &["buf"]),
     ("clap", &["cli", "main.rs"]),
     ("metrics_exporter_prometheus", &["base"]),
+    ("saphyr_parser", &["control/policy"]),
+    ("fancy_regex", &["control/protect"]),
 ];
 
 const LINES_MAX: usize = 600;

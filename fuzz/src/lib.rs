@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 use fresnel::api::schema::Schemas;
 use fresnel::api::{Settings, filter, patch as json_patch};
 use fresnel::config::dialect;
+use fresnel::control::policy::{file as policy_file, parse as policy_rule};
+use fresnel::control::protect::{Format, Protections};
 use fresnel::data::Expect;
 use fresnel::data::inspect::{self, Inspection};
 use fresnel::model::RangeRequest;
@@ -24,6 +26,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("iso", iso),
     ("luks", luks),
     ("patch", patch),
+    ("policy", policy),
+    ("protections", protections),
     ("qcow2", qcow2),
     ("qed", qed),
     ("range", range),
@@ -64,6 +68,35 @@ pub fn patch(data: &[u8]) {
     });
     for version in [json_patch::Version::V2_0, json_patch::Version::V2_1] {
         let _ = black_box(json_patch::parse(version, data, &SCHEMAS));
+    }
+}
+
+/// A policy file; what is a rule in it is one by itself.
+pub fn policy(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let lines = text.lines().count().max(1);
+    match policy_file::parse_file(&text) {
+        Err(error) => assert!((1..=lines + 1).contains(&error.line)),
+        Ok(rules) => {
+            for rule in rules {
+                assert!((1..=lines).contains(&rule.line));
+                if !rule.text.starts_with('[') {
+                    assert_eq!(policy_rule::parse(&rule.text), Ok(rule.check));
+                }
+            }
+        }
+    }
+}
+
+/// A file of property protections, in both formats.
+pub fn protections(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let lines = text.lines().count();
+    for format in [Format::Roles, Format::Policies] {
+        match Protections::parse(&text, format) {
+            Err(error) => assert!((1..=lines).contains(&error.line)),
+            Ok((_, rules)) => assert!(rules.iter().all(|(line, _)| (1..=lines).contains(line))),
+        }
     }
 }
 

@@ -244,8 +244,11 @@ impl Error {
 fn of_control(error: &control::Error) -> Verdict {
     use control::Error as E;
     match error {
-        E::ReadOnly => (StatusCode::FORBIDDEN, Explanation),
+        E::ReadOnly | E::ForeignOwner(_) => (StatusCode::FORBIDDEN, Detail),
         E::Denied(_)
+        | E::NotOwner
+        | E::PropertyReserved(_)
+        | E::UploadDenied(_)
         | E::Protected(_)
         | E::WrongStatusFor { .. }
         | E::FormatFixed(_)
@@ -261,9 +264,10 @@ fn of_control(error: &control::Error) -> Verdict {
         E::ImageNotFound(_)
         | E::ParentNotFound(_)
         | E::NothingToDelete(_)
+        | E::DeniedAsMissing(_)
         | E::NoMembers
         | E::MemberNotFound { .. } => (StatusCode::NOT_FOUND, Explanation),
-        E::NoSuchTag => (StatusCode::NOT_FOUND, Log),
+        E::Hidden | E::NoSuchTag => (StatusCode::NOT_FOUND, Log),
         E::DuplicateImage(_) | E::DuplicateMember { .. } | E::InUse { .. } | E::Conflict => {
             (StatusCode::CONFLICT, Explanation)
         }

@@ -31,6 +31,7 @@ pub struct Schemas {
     /// `GET /v2/schemas/members`.
     pub members: Bytes,
     properties: Map<String, Value>,
+    schema: Value,
     validator: Validator,
 }
 
@@ -72,8 +73,19 @@ impl Schemas {
             member: document(&member),
             members: document(&members),
             properties,
+            schema: image.clone(),
             validator: Validator::new(image)?,
         })
+    }
+
+    /// The documents of an image and of images for a caller with these rules about properties.
+    pub fn protected(&self, rules: Value) -> (Bytes, Bytes) {
+        let mut image = self.schema.clone();
+        image["property_protections"] = rules;
+        (
+            document(&image),
+            document(&collection("images", &image, true)),
+        )
     }
 
     /// Checks an image, or a part of one, as a client sent it.

@@ -3,7 +3,10 @@
 use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use tokio::task::JoinHandle;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
 
 use super::metrics;
 use crate::{
@@ -11,7 +14,7 @@ use crate::{
     base::telemetry,
     buf::Pool,
     config::{Config, Kind},
-    control::{Control, Db, Leases, sweep},
+    control::{Control, Db, Leases, Policy, Protections, sweep},
     data::{Plane, digest::Engine},
     http::{self, Drain, Listener, Served, Shutdown},
     model::StoreId,
@@ -55,9 +58,18 @@ impl Service {
         });
         let db = Db::connect(&config.db).await?;
         let leases = Leases::join(db.clone(), config.lease).await?;
-        let control = Arc::new(Control::new(db, stores, config.control, leases.clone()));
+        let policy = Policy::load(config.policy)?;
+        let protections = config.protections.as_ref();
+        let protections = protections.map(|settings| Protections::load(settings, &policy));
+        let control = Arc::new(Control {
+            protections: protections.transpose()?.unwrap_or_default(),
+            policy,
+            ..Control::new(db, stores, config.control, leases.clone())
+        });
         let api = Arc::new(Api::new(control.clone(), plane, config.api)?);
         let (shutdown, drain) = http::drain();
+        let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+        let deciding = control.clone();
         let mut service = Self {
             address,
             scheme,
@@ -67,6 +79,7 @@ impl Service {
             background: vec![
                 tokio::spawn(async move { leases.keep().await }),
                 tokio::spawn(async move { sweep::run(&control, sweep::SWEEP_EVERY).await }),
+                tokio::spawn(async move { keep_policy(&deciding.policy, hangup).await }),
             ],
         };
         if let Some(address) = config.metrics_bind {
@@ -119,6 +132,16 @@ impl Service {
         self.served
             .push(tokio::spawn(http::serve(listener, handler, drain)));
         Ok(())
+    }
+}
+
+/// The policy's files are read again when they change, and on SIGHUP.
+async fn keep_policy(policy: &Policy, mut hangup: Signal) {
+    loop {
+        tokio::select! {
+            () = policy.watch() => {}
+            _ = hangup.recv() => policy.reload(),
+        }
     }
 }
 

@@ -1,6 +1,10 @@
 //! The files that were named, and what they say about an option.
 
-use std::{fmt, fs, path::Path, sync::Arc};
+use std::{
+    env, fmt, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{Problem, Source, dialect};
 
@@ -36,12 +40,16 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
     files: Vec<Vec<Entry>>,
+    search: Vec<PathBuf>,
 }
 
 impl Files {
     /// Reads files, and the `*.conf` of directories in the order of their names.
     pub(crate) fn read(sources: &[Source], problems: &mut Vec<Problem>) -> Self {
-        let mut files = Self::default();
+        let mut files = Self {
+            search: search(sources),
+            ..Self::default()
+        };
         for source in sources {
             match source {
                 Source::File(path) => files.read_file(path, problems),
@@ -86,6 +94,11 @@ impl Files {
         found
     }
 
+    /// The directories in which other files that the operator names are looked for.
+    pub(crate) fn search(&self) -> &[PathBuf] {
+        &self.search
+    }
+
     /// Every assignment.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.files.iter().flatten()
@@ -118,6 +131,26 @@ impl Files {
             Err(error) => problems.push(Problem::nowhere(format!("{name}: {error}"))),
         }
     }
+}
+
+/// As oslo.config looks for files: in the directories of configuration, beside the files of it, the
+/// last one first, and where Glance's are. Nothing is looked for where nothing is configured.
+fn search(sources: &[Source]) -> Vec<PathBuf> {
+    if sources.is_empty() {
+        return Vec::new();
+    }
+    let dirs = sources.iter().filter_map(|source| match source {
+        Source::Dir(path) => Some(path.clone()),
+        Source::File(_) => None,
+    });
+    let beside = sources.iter().rev().filter_map(|source| match source {
+        Source::File(path) => Some(path.parent()?.to_owned()),
+        Source::Dir(_) => None,
+    });
+    let home = env::var_os("HOME").map(PathBuf::from);
+    let home = home.map_or(Vec::new(), |home| vec![home.join(".glance"), home]);
+    let fixed = ["/etc/glance", "/etc"].map(PathBuf::from);
+    dirs.chain(beside).chain(home).chain(fixed).collect()
 }
 
 /// A section's name as oslo.config compares it: in lower case, but for `DEFAULT`.

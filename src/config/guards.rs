@@ -27,24 +27,6 @@ pub(crate) const GUARDS: &[Guard] = &[
         reason: "authentication by Keystone and the image cache are not supported yet; only the empty flavor is, in which everybody is an administrator",
     },
     Guard {
-        section: "oslo_policy",
-        name: "policy_file",
-        harmless: &[],
-        reason: "policy files are not supported yet",
-    },
-    Guard {
-        section: "oslo_policy",
-        name: "policy_dirs",
-        harmless: &[],
-        reason: "policy files are not supported yet",
-    },
-    Guard {
-        section: "DEFAULT",
-        name: "property_protection_file",
-        harmless: &[],
-        reason: "property protections are not supported yet",
-    },
-    Guard {
         section: "DEFAULT",
         name: "use_keystone_limits",
         harmless: FALSE,

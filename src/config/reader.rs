@@ -124,6 +124,11 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem { place, message });
     }
 
+    /// Remembers what is wrong with another file, which the message names.
+    pub(crate) fn refuse_outside(&mut self, message: String) {
+        self.problems.push(Problem::nowhere(message));
+    }
+
     /// What nobody asked for.
     pub(crate) fn unused(&self) -> impl Iterator<Item = &'a Entry> {
         let unused = |entry: &&Entry| !self.used.contains(&(&raw const **entry));

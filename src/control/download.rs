@@ -45,14 +45,9 @@ impl Control {
         if image.status == Status::Deactivated && !caller.is_admin {
             return Err(Error::DataDeactivated);
         }
-        self.allow(Rule::DownloadImage, caller, &image, Error::ImageNotFound)?;
+        self.allow(Rule::DownloadImage, caller, &image)?;
         if !request.prefer.is_empty() {
-            self.allow(
-                Rule::DownloadFromStore,
-                caller,
-                &image,
-                Error::ImageNotFound,
-            )?;
+            self.allow(Rule::DownloadFromStore, caller, &image)?;
         }
         let preferred = self.preferred(&request.prefer)?;
         let range = request.range?;

@@ -85,6 +85,21 @@ pub enum Error {
     /// The same in a tag on its own.
     #[error("Could not update image: Param values can't contain 4 byte unicode.")]
     WideTag,
+    /// The policy does not even let the caller see the image, and so there is none.
+    #[error("The resource could not be found.")]
+    Hidden,
+    /// The policy says no, where Glance says that there is nothing.
+    #[error("You are not authorized to complete {} action.", .0.as_str())]
+    DeniedAsMissing(Rule),
+    /// The policy lets nobody create images for others.
+    #[error("You are not permitted to create images owned by '{0}'")]
+    ForeignOwner(String),
+    /// The policy would have it, but only its owner or an administrator changes an image.
+    #[error("You do not own this image")]
+    NotOwner,
+    /// The same, on an upload.
+    #[error("Not allowed to upload image data for image {0}")]
+    UploadDenied(ImageId),
     /// Only an administrator gives images away.
     #[error("Owner can't be updated by non admin.")]
     OwnerFixed,
@@ -97,6 +112,9 @@ pub enum Error {
     /// Version 2.0's `add` of what is there.
     #[error("Property {0} already present.")]
     PropertyPresent(String),
+    /// The property's protection says no.
+    #[error("Attribute '{0}' is reserved.")]
+    PropertyReserved(String),
     /// More properties than the quota.
     #[error(
         "The limit has been exceeded on the number of allowed image properties. Attempted: \
@@ -132,7 +150,7 @@ pub enum Error {
         /// The quota.
         maximum: u64,
     },
-    /// The policy keeps the tags as they are.
+    /// The same, on a tag.
     #[error("Not allowed to {action} tags for image {image}.")]
     TagsDenied {
         /// `update` or `delete`.

@@ -43,16 +43,32 @@ impl Control {
         rule: Rule,
         caller: &Caller,
         image: &Image,
-        missing: fn(ImageId) -> Error,
     ) -> Result<()> {
         let target = Target::Image(image);
         match self.policy.allow(rule, caller, target) {
-            Err(Error::Denied(_)) if self.policy.allow(Rule::GetImage, caller, target).is_err() => {
-                Err(missing(image.id.clone()))
+            Err(Error::Denied(_)) if !self.policy.holds(Rule::GetImage, caller, target) => {
+                return Err(Error::Hidden);
             }
-            answer => answer,
+            answer => answer?,
         }
+        if self.policy.checks_ownership() && is_of_owner(rule) && !caller.owns(image) {
+            return Err(Error::NotOwner);
+        }
+        Ok(())
     }
+}
+
+/// Before the rules of today Glance allowed these to everybody, and then looked at the owner.
+pub(super) fn is_of_owner(rule: Rule) -> bool {
+    matches!(
+        rule,
+        Rule::Deactivate
+            | Rule::DeleteImage
+            | Rule::DeleteImageLocation
+            | Rule::ModifyImage
+            | Rule::Reactivate
+            | Rule::UploadImage
+    )
 }
 
 /// The time that goes into rows: UTC.

@@ -1,13 +1,13 @@
 //! Sharing an image with projects (reference A.7).
 
-use super::{Caller, Control, Error, Result, Rule, db, image::is_wide, quota};
+use super::{Caller, Control, Error, Result, Rule, db, image::is_wide, policy::Target, quota};
 use crate::model::{Image, ImageId, Member, MemberStatus, ProjectId, Visibility};
 
 impl Control {
     /// Offers the image to a project.
     ///
     /// # Errors
-    /// [`Error::ParentNotFound`], [`Error::MembersDenied`] (also where the image is not `shared`),
+    /// [`Error::ParentNotFound`], [`Error::Denied`], [`Error::MembersDenied`] (where the image is not `shared`),
     /// [`Error::TooManyMembers`], [`Error::DuplicateMember`], [`Error::WideText`].
     pub async fn member_create(
         &self,
@@ -15,8 +15,10 @@ impl Control {
         id: &ImageId,
         member: &ProjectId,
     ) -> Result<Member> {
+        caller.may_change()?;
         let image = self.load(caller, id, Error::ParentNotFound).await?;
-        self.change_allowed(caller, &image, Rule::AddMember, "create")?;
+        self.check_changeable(caller, &image, "create")?;
+        self.allow_member(Rule::AddMember, caller, &image)?;
         let members = self.db.members(id, &caller.viewer()).await?;
         let quota = self.settings.image_member_quota;
         if let Some((attempted, maximum)) = quota::over(quota, members.len() + 1) {
@@ -49,7 +51,11 @@ impl Control {
         if image.visibility != Visibility::Shared {
             return Err(Error::MembersUnlisted(image.id));
         }
-        self.allow(Rule::GetMembers, caller, &image, Error::ParentNotFound)?;
+        self.allow_member(Rule::GetMembers, caller, &image)?;
+        let target = Target::Image(&image);
+        if !self.policy.holds(Rule::GetMember, caller, target) {
+            return Ok(Vec::new());
+        }
         Ok(self.db.members(id, &caller.viewer()).await?)
     }
 
@@ -67,7 +73,11 @@ impl Control {
         if image.visibility != Visibility::Shared {
             return Err(Error::NoMembers);
         }
-        self.find(caller, &image, member).await
+        let found = self.find(caller, &image, member).await;
+        found.map_err(|error| match error {
+            Error::Denied(rule) => Error::DeniedAsMissing(rule),
+            other => other,
+        })
     }
 
     /// What a member says to the offer. `status` is the client's word for it.
@@ -82,10 +92,11 @@ impl Control {
         member: &ProjectId,
         status: &str,
     ) -> Result<Member> {
+        caller.may_change()?;
         let image = self.load(caller, id, Error::ParentNotFound).await?;
-        self.change_allowed(caller, &image, Rule::GetMember, "update")?;
+        self.check_changeable(caller, &image, "update")?;
         self.find(caller, &image, member).await?;
-        self.change_allowed(caller, &image, Rule::ModifyMember, "update")?;
+        self.allow_member(Rule::ModifyMember, caller, &image)?;
         let status: MemberStatus = status.parse().map_err(|_| Error::MemberStatus)?;
         let updated = self.db.member_update(id, member, status).await;
         updated.map_err(|error| missing(error, &image, member))
@@ -101,38 +112,42 @@ impl Control {
         id: &ImageId,
         member: &ProjectId,
     ) -> Result<()> {
+        caller.may_change()?;
         let image = self.load(caller, id, Error::ParentNotFound).await?;
-        self.change_allowed(caller, &image, Rule::GetMember, "delete")?;
+        self.check_changeable(caller, &image, "delete")?;
         self.find(caller, &image, member).await?;
-        self.change_allowed(caller, &image, Rule::DeleteMember, "delete")?;
+        self.allow_member(Rule::DeleteMember, caller, &image)?;
         let deleted = self.db.member_delete(id, member).await;
         deleted.map_err(|error| missing(error, &image, member))
     }
 
-    /// Only `shared` images have members, and not everybody may change them.
-    fn change_allowed(
-        &self,
-        caller: &Caller,
-        image: &Image,
-        rule: Rule,
-        action: &'static str,
-    ) -> Result<()> {
-        let denied = || Error::MembersDenied {
+    /// Only `shared` images have members. Before the rules of today their owner alone gave and
+    /// took, and never said what became of it.
+    fn check_changeable(&self, caller: &Caller, image: &Image, action: &'static str) -> Result<()> {
+        let own = image.owner == caller.project;
+        let by_owner = match action {
+            "update" => !own,
+            "create" => own && image.owner.is_some(),
+            _ => own,
+        };
+        let old = self.policy.checks_ownership() && !caller.is_admin;
+        if image.visibility == Visibility::Shared && (by_owner || !old) {
+            return Ok(());
+        }
+        Err(Error::MembersDenied {
             action,
             image: image.id.clone(),
-        };
-        if image.visibility != Visibility::Shared {
-            return Err(denied());
-        }
-        let allowed = self.allow(rule, caller, image, Error::ParentNotFound);
-        allowed.map_err(|error| match error {
-            Error::Denied(_) => denied(),
-            other => other,
         })
     }
 
+    /// A rule about members comes after that about their image.
+    fn allow_member(&self, rule: Rule, caller: &Caller, image: &Image) -> Result<()> {
+        self.allow(Rule::GetImage, caller, image)?;
+        self.policy.allow(rule, caller, Target::Image(image))
+    }
+
     async fn find(&self, caller: &Caller, image: &Image, member: &ProjectId) -> Result<Member> {
-        self.allow(Rule::GetMember, caller, image, Error::ParentNotFound)?;
+        self.allow_member(Rule::GetMember, caller, image)?;
         let found = self.db.member(&image.id, member, &caller.viewer()).await;
         found.map_err(|error| missing(error, image, member))
     }

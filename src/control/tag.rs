@@ -11,8 +11,8 @@ impl Control {
     /// Adds a tag; one that is there stays.
     ///
     /// # Errors
-    /// [`Error::ParentNotFound`], [`Error::TagsDenied`], [`Error::TooManyTagsOn`],
-    /// [`Error::WideTag`].
+    /// [`Error::ParentNotFound`], [`Error::Denied`], [`Error::Hidden`], [`Error::TagsDenied`],
+    /// [`Error::TooManyTagsOn`], [`Error::WideTag`].
     pub async fn tag_add(&self, caller: &Caller, id: &ImageId, tag: &str) -> Result<()> {
         self.change_tags(caller, id, "update", |image| {
             if image.tags.iter().any(|have| have == tag) {
@@ -38,7 +38,8 @@ impl Control {
     /// Removes a tag.
     ///
     /// # Errors
-    /// [`Error::ParentNotFound`], [`Error::TagsDenied`], [`Error::NoSuchTag`].
+    /// [`Error::ParentNotFound`], [`Error::Denied`], [`Error::Hidden`], [`Error::TagsDenied`],
+    /// [`Error::NoSuchTag`].
     pub async fn tag_remove(&self, caller: &Caller, id: &ImageId, tag: &str) -> Result<()> {
         self.change_tags(caller, id, "delete", |image| {
             let at = image.tags.iter().position(|have| have == tag);
@@ -55,18 +56,23 @@ impl Control {
         action: &'static str,
         change: impl Fn(&mut Image) -> Result<()>,
     ) -> Result<()> {
+        caller.may_change()?;
+        let denied = || Error::TagsDenied {
+            action,
+            image: id.clone(),
+        };
         for _ in 0..ATTEMPTS_MAX {
             let before = self.load(caller, id, Error::ParentNotFound).await?;
-            let allowed = self.allow(Rule::ModifyImage, caller, &before, Error::ParentNotFound);
+            let allowed = self.allow(Rule::ModifyImage, caller, &before);
             allowed.map_err(|error| match error {
-                Error::Denied(_) => Error::TagsDenied {
-                    action,
-                    image: id.clone(),
-                },
+                Error::NotOwner => denied(),
                 other => other,
             })?;
             let mut after = before.clone();
             change(&mut after)?;
+            if !caller.owns(&before) {
+                return Err(denied());
+            }
             after.updated_at = now();
             match self.db.image_save(&before, &after).await {
                 Ok(()) => return Ok(()),

@@ -121,18 +121,24 @@ impl Control {
         caller: &Caller,
         request: UploadRequest,
     ) -> Result<Upload> {
-        if caller.read_only {
-            return Err(Error::ReadOnly);
-        }
+        caller.may_change()?;
         let store = self.store_for(request.store.as_deref())?;
         let id = request.image;
         let queued = self.load(caller, &id, Error::ImageNotFound).await?;
-        self.allow(Rule::UploadImage, caller, &queued, Error::ImageNotFound)?;
+        let denied = || Error::UploadDenied(id.clone());
+        let allowed = self.allow(Rule::UploadImage, caller, &queued);
+        allowed.map_err(|error| match error {
+            Error::NotOwner => denied(),
+            other => other,
+        })?;
         let mut saving = queued.clone();
         let moved = queued.status.transition(Status::Saving);
         saving.status = moved.map_err(Error::NotQueued)?;
         saving.updated_at = now();
         let expect = self.expect(&queued)?;
+        if !caller.owns(&queued) {
+            return Err(denied());
+        }
         let intent = self.intend(&store, &id, request.size).await?;
         let covered = self.leases.cover(|node| {
             vec![DeadWrite {

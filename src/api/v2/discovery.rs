@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json as value};
 use super::json;
 use crate::{
     api::{Api, Call, Error, Result},
-    control::{Rule, StoreSettings, policy::Target},
+    control::{Caller, Rule, StoreSettings, policy::Target, protect::Operation},
     http::Response,
 };
 
@@ -28,6 +28,9 @@ pub async fn stores(api: &Api, _: Call) -> Result<Response> {
 
 /// `GET /v2/info/stores/detail`: what operators and other services may know besides.
 pub async fn stores_detail(api: &Api, call: Call) -> Result<Response> {
+    if !api.control.settings.multistore {
+        return Err(Error::SingleStore);
+    }
     let policy = &api.control.policy;
     policy.allow(Rule::StoresInfoDetail, &call.caller, Target::Service)?;
     listed(api, |store, shown| {
@@ -36,6 +39,36 @@ pub async fn stores_detail(api: &Api, call: Call) -> Result<Response> {
         shown.insert("weight".into(), store.weight.into());
         shown.insert("properties".into(), store.properties.clone().into());
     })
+}
+
+/// `GET /v2/info/property-protections`: what the caller may do with which properties. Not Glance's.
+pub async fn property_protections(api: &Api, call: Call) -> Result<Response> {
+    let rules = protections(api, &call.caller);
+    let document = value!({
+        "property-protections": {
+            "enabled": rules.is_some(),
+            "rules": rules.unwrap_or_default(),
+        }
+    });
+    Ok(json(document.to_string().into()))
+}
+
+/// What the caller may do with the properties whose names have a pattern; the first that is found
+/// in a name decides, and a name without one is nobody's. None without protections.
+pub(super) fn protections(api: &Api, caller: &Caller) -> Option<Value> {
+    let control = &api.control;
+    if !control.protections.are_set() {
+        return None;
+    }
+    let shown = control.protections.of(caller, &control.policy).into_iter();
+    let shown = shown.map(|shown| {
+        let mut rule = Map::from_iter([("pattern".to_owned(), shown.pattern.into())]);
+        for (operation, may) in Operation::ALL.into_iter().zip(shown.may) {
+            rule.insert(operation.as_str().to_owned(), may.into());
+        }
+        Value::Object(rule)
+    });
+    Some(shown.collect())
 }
 
 /// `GET /v2/info/usage`: empty without Keystone's limits.

@@ -1,19 +1,25 @@
 //! `/v2/schemas` (reference A.3.2).
 
-use super::json;
+use super::{discovery::protections, json};
 use crate::{
     api::{Api, Call, Result},
     http::Response,
 };
 
 /// `GET /v2/schemas/image`.
-pub async fn image(api: &Api, _: Call) -> Result<Response> {
-    Ok(json(api.schemas.image.clone()))
+pub async fn image(api: &Api, call: Call) -> Result<Response> {
+    Ok(json(match protections(api, &call.caller) {
+        None => api.schemas.image.clone(),
+        Some(rules) => api.schemas.protected(rules).0,
+    }))
 }
 
 /// `GET /v2/schemas/images`.
-pub async fn images(api: &Api, _: Call) -> Result<Response> {
-    Ok(json(api.schemas.images.clone()))
+pub async fn images(api: &Api, call: Call) -> Result<Response> {
+    Ok(json(match protections(api, &call.caller) {
+        None => api.schemas.images.clone(),
+        Some(rules) => api.schemas.protected(rules).1,
+    }))
 }
 
 /// `GET /v2/schemas/member`.

@@ -37,9 +37,10 @@ impl Control {
         from: Status,
         to: Status,
     ) -> Result<()> {
+        caller.may_change()?;
         for _ in 0..ATTEMPTS_MAX {
             let before = self.load(caller, id, Error::ImageNotFound).await?;
-            self.allow(rule, caller, &before, Error::ImageNotFound)?;
+            self.allow(rule, caller, &before)?;
             if before.status == to {
                 return Ok(());
             }
@@ -48,6 +49,9 @@ impl Control {
                     action: rule.as_str(),
                     status: before.status,
                 });
+            }
+            if !caller.owns(&before) {
+                return Err(Error::NotOwner);
             }
             let mut after: Image = before.clone();
             after.status = before.status.transition(to)?;

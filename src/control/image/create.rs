@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{now, text};
 use crate::{
-    control::{Caller, Control, Error, Result, Rule, db, policy::Target, quota},
+    control::{
+        Caller, Control, Error, Result, Rule, db, policy::Target, protect::Operation, quota,
+    },
     model::{Image, ImageId, ProjectId, Visibility},
 };
 
@@ -41,32 +43,63 @@ impl Control {
     /// Records an image without data.
     ///
     /// # Errors
-    /// [`Error::Denied`], [`Error::TooManyTags`], [`Error::TooManyProperties`],
+    /// [`Error::Denied`], [`Error::ForeignOwner`], [`Error::PropertyReserved`], [`Error::TooManyTags`], [`Error::TooManyProperties`],
     /// [`Error::NegativeNumber`], [`Error::NumberTooLarge`], [`Error::WideText`] and its like,
     /// [`Error::DuplicateImage`].
     pub async fn image_create(&self, caller: &Caller, new: NewImage) -> Result<Image> {
+        caller.may_change()?;
+        self.allow_creation(caller, &new)?;
+        for name in new.properties.keys() {
+            self.allow_property(Operation::Create, name, caller)?;
+        }
         let mut image = proposed(caller, new)?;
-        self.policy
-            .allow(Rule::AddImage, caller, Target::Image(&image))?;
-        self.allow_visibility(caller, &image)?;
         image.tags = quota::tags(&self.settings, &image.tags)?;
         quota::properties(&self.settings, &image)?;
         text::check(&image)?;
         match self.db.image_create(&image).await {
-            Ok(()) => Ok(image),
+            Ok(()) => Ok(self.readable(caller, image)),
             Err(db::Error::Duplicate(_)) => Err(Error::DuplicateImage(image.id)),
             Err(error) => Err(error.into()),
         }
     }
 
+    fn allow_creation(&self, caller: &Caller, new: &NewImage) -> Result<()> {
+        let owner = match &new.owner {
+            Some(owner) => owner.as_ref(),
+            None => caller.project.as_ref(),
+        };
+        let target = Target::Proposed {
+            owner,
+            visibility: new.visibility,
+        };
+        let foreign = owner != caller.project.as_ref();
+        let shown = || owner.map_or("None".to_owned(), |owner| owner.as_str().to_owned());
+        match self.policy.allow(Rule::AddImage, caller, target) {
+            Err(Error::Denied(_)) if foreign => return Err(Error::ForeignOwner(shown())),
+            answer => answer?,
+        }
+        if let Some(visibility) = new.visibility {
+            self.allow_visibility(caller, visibility, target)?;
+        }
+        if self.policy.checks_ownership() && foreign && !caller.is_admin {
+            return Err(Error::ForeignOwner(shown()));
+        }
+        Ok(())
+    }
+
     /// Showing an image to everybody has rules of its own.
-    pub(super) fn allow_visibility(&self, caller: &Caller, image: &Image) -> Result<()> {
-        let rule = match image.visibility {
+    pub(super) fn allow_visibility(
+        &self,
+        caller: &Caller,
+        visibility: Visibility,
+        target: Target<'_>,
+    ) -> Result<()> {
+        let rule = match visibility {
             Visibility::Public => Rule::PublicizeImage,
             Visibility::Community => Rule::CommunitizeImage,
             Visibility::Shared | Visibility::Private => return Ok(()),
         };
-        self.policy.allow(rule, caller, Target::Image(image))
+        self.policy.allow(rule, caller, target)
     }
 }
 

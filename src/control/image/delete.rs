@@ -17,13 +17,17 @@ impl Control {
     /// [`Error::NothingToDelete`], [`Error::Denied`], [`Error::Protected`], [`Error::InUse`],
     /// [`Error::Status`]; [`Error::Store`] when a store fails in a way that deleting again may mend.
     pub async fn image_delete(&self, caller: &Caller, id: &ImageId) -> Result<()> {
+        caller.may_change()?;
         for _ in 0..ATTEMPTS_MAX {
             let image = self.load(caller, id, Error::NothingToDelete).await?;
-            self.allow(Rule::DeleteImage, caller, &image, Error::NothingToDelete)?;
+            self.allow(Rule::DeleteImage, caller, &image)?;
             if image.protected {
                 return Err(Error::Protected(image.id));
             }
             image.status.transition(Status::Deleted)?;
+            if !caller.owns(&image) {
+                return Err(Error::NothingToDelete(image.id));
+            }
             self.remove_data(&image).await?;
             match self.db.image_delete(&image).await {
                 Ok(()) => {

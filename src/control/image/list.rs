@@ -24,8 +24,7 @@ impl Control {
     /// # Errors
     /// [`Error::Denied`], [`Error::MarkerNotFound`], [`Error::MarkerHidden`].
     pub async fn image_list(&self, caller: &Caller, query: &ListQuery) -> Result<Page> {
-        self.policy
-            .allow(Rule::GetImages, caller, Target::Service)?;
+        self.policy.allow(Rule::GetImages, caller, Target::Own)?;
         let found = match self.db.images(query, &caller.viewer()).await {
             Ok(found) => found,
             Err(error) => return Err(of_marker(error, query)),
@@ -35,8 +34,10 @@ impl Control {
         let mut images: Vec<Image> = found.into_iter().map(|found| found.image).collect();
         images.retain(|image| {
             let target = Target::Image(image);
-            self.policy.allow(Rule::GetImage, caller, target).is_ok()
+            self.policy.holds(Rule::GetImage, caller, target)
         });
+        let readable = images.into_iter();
+        let images: Vec<Image> = readable.map(|i| self.readable(caller, i)).collect();
         let last = images.last().filter(|_| full);
         let next = last.map(|image| image.id.clone());
         Ok(Page { images, next })

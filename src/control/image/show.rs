@@ -9,10 +9,10 @@ impl Control {
     /// One image, in one round trip to the database.
     ///
     /// # Errors
-    /// [`Error::ImageNotFound`], also for what the caller may not see.
+    /// [`Error::ImageNotFound`], also for what the caller may not see; [`Error::Hidden`].
     pub async fn image_show(&self, caller: &Caller, id: &ImageId) -> Result<Image> {
         let image = self.load(caller, id, Error::ImageNotFound).await?;
-        self.allow(Rule::GetImage, caller, &image, Error::ImageNotFound)?;
-        Ok(image)
+        self.allow(Rule::GetImage, caller, &image)?;
+        Ok(self.readable(caller, image))
     }
 }

@@ -2,7 +2,9 @@
 
 use super::{ATTEMPTS_MAX, now, text};
 use crate::{
-    control::{Caller, Control, Error, Result, Rule, db, quota},
+    control::{
+        Caller, Control, Error, Result, Rule, db, policy::Target, protect::Operation, quota,
+    },
     model::{Image, ImageId, ProjectId, Status, Visibility},
 };
 
@@ -68,14 +70,15 @@ impl Control {
         id: &ImageId,
         changes: &[Change],
     ) -> Result<Image> {
+        caller.may_change()?;
         for _ in 0..ATTEMPTS_MAX {
             let before = self.load(caller, id, Error::ImageNotFound).await?;
             if changes.is_empty() {
-                return Ok(before);
+                return Ok(self.readable(caller, before));
             }
             let mut after = before.clone();
             for change in changes {
-                self.apply(caller, &before, &mut after, change)?;
+                self.apply(caller, &mut after, change)?;
             }
             if after
                 .properties
@@ -85,9 +88,12 @@ impl Control {
                 quota::properties(&self.settings, &after)?;
             }
             text::check(&after)?;
+            if !caller.owns(&before) {
+                return Err(Error::NotOwner);
+            }
             after.updated_at = now();
             match self.db.image_save(&before, &after).await {
-                Ok(()) => return Ok(after),
+                Ok(()) => return Ok(self.readable(caller, after)),
                 // Another request changed the status meanwhile: judge again by what it is now.
                 Err(db::Error::Conflict) => {}
                 Err(db::Error::NotFound) => return Err(Error::ImageNotFound(id.clone())),
@@ -97,34 +103,29 @@ impl Control {
         Err(Error::Conflict)
     }
 
-    fn apply(
-        &self,
-        caller: &Caller,
-        before: &Image,
-        image: &mut Image,
-        change: &Change,
-    ) -> Result<()> {
-        let modify = |rule| self.allow(rule, caller, before, Error::ImageNotFound);
+    /// Policies see the image as the changes before this one have made it.
+    fn apply(&self, caller: &Caller, image: &mut Image, change: &Change) -> Result<()> {
         match change {
-            Change::Set(attribute) => self.set(caller, before, image, attribute),
+            Change::Set(attribute) => self.set(caller, image, attribute),
             Change::SetNew(name) => {
-                modify(Rule::ModifyImage)?;
+                self.allow(Rule::ModifyImage, caller, image)?;
                 Err(Error::PropertyPresent((*name).to_owned()))
             }
             Change::Property { name, edit } => {
-                modify(Rule::ModifyImage)?;
-                edit_property(image, name, edit)
+                self.allow(Rule::ModifyImage, caller, image)?;
+                self.edit_property(caller, image, name, edit)
             }
             Change::RemoveBase(name) => {
-                modify(Rule::ModifyImage)?;
+                self.allow(Rule::ModifyImage, caller, image)?;
                 Err(Error::PropertyFixed((*name).to_owned()))
             }
             Change::ClearLocations => Err(Error::LocationsCleared),
             Change::Locations(action) => {
-                modify(match *action {
+                let rule = match *action {
                     "remove" => Rule::DeleteImageLocation,
                     _ => Rule::SetImageLocation,
-                })?;
+                };
+                self.allow(rule, caller, image)?;
                 Err(match self.settings.show_multiple_locations {
                     false => Error::LocationsInvisible(action),
                     true => Error::LocationsFixed(action),
@@ -133,22 +134,47 @@ impl Control {
         }
     }
 
-    fn set(
+    /// A property that the caller may not read is not there for it, and stays where it is not
+    /// overwritten.
+    fn edit_property(
         &self,
         caller: &Caller,
-        before: &Image,
         image: &mut Image,
-        attribute: &Attribute,
+        name: &str,
+        edit: &Edit,
     ) -> Result<()> {
+        let there = image.properties.contains_key(name)
+            && self.property_allowed(Operation::Read, name, caller);
+        match edit {
+            Edit::AddNew(_) if there => return Err(Error::PropertyPresent(name.to_owned())),
+            Edit::Replace(_) | Edit::Remove if !there => {
+                return Err(Error::NoSuchProperty(name.to_owned()));
+            }
+            Edit::Add(value) | Edit::AddNew(value) | Edit::Replace(value) => {
+                let operation = match there {
+                    true => Operation::Update,
+                    false => Operation::Create,
+                };
+                self.allow_property(operation, name, caller)?;
+                image.properties.insert(name.to_owned(), value.clone());
+            }
+            Edit::Remove => {
+                self.allow_property(Operation::Delete, name, caller)?;
+                image.properties.remove(name);
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&self, caller: &Caller, image: &mut Image, attribute: &Attribute) -> Result<()> {
         match attribute {
             Attribute::Owner(_) if !caller.is_admin => return Err(Error::OwnerFixed),
             Attribute::Visibility(visibility) => {
-                image.visibility = *visibility;
-                self.allow_visibility(caller, image)?;
+                self.allow_visibility(caller, *visibility, Target::Image(image))?;
             }
             _ => {}
         }
-        self.allow(Rule::ModifyImage, caller, before, Error::ImageNotFound)?;
+        self.allow(Rule::ModifyImage, caller, image)?;
         match attribute {
             Attribute::ContainerFormat(format) => {
                 format_may_change("container_format", image.status)?;
@@ -171,23 +197,6 @@ impl Control {
         }
         Ok(())
     }
-}
-
-fn edit_property(image: &mut Image, name: &str, edit: &Edit) -> Result<()> {
-    let there = image.properties.contains_key(name);
-    match edit {
-        Edit::AddNew(_) if there => return Err(Error::PropertyPresent(name.to_owned())),
-        Edit::Replace(_) | Edit::Remove if !there => {
-            return Err(Error::NoSuchProperty(name.to_owned()));
-        }
-        Edit::Add(value) | Edit::AddNew(value) | Edit::Replace(value) => {
-            image.properties.insert(name.to_owned(), value.clone());
-        }
-        Edit::Remove => {
-            image.properties.remove(name);
-        }
-    }
-    Ok(())
 }
 
 /// A format cannot change once there is data.

@@ -1,0 +1,181 @@
+//! The rules that Glance 33 registers, with their defaults (reference C.2).
+
+/// Which tokens a rule is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Any.
+    Any,
+    /// Those of a project: system- and domain-scoped ones are refused.
+    Project,
+}
+
+/// A registered rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Registered {
+    /// Which.
+    pub rule: Rule,
+    /// Its name in `policy.yaml`.
+    pub name: &'static str,
+    /// Which tokens it is for.
+    pub scope: Scope,
+    /// What holds where no file says otherwise.
+    pub default: &'static str,
+    /// What also suffices while `enforce_new_defaults` is off.
+    pub deprecated: Option<&'static str>,
+}
+
+const ADMIN: &str = "rule:context_is_admin";
+const ADMIN_OR_CREATOR: &str = "rule:context_is_admin or (role:member and project_id:%(project_id)s and \
+    project_id:%(owner)s)";
+const ADMIN_OR_MEMBER: &str =
+    "rule:context_is_admin or (role:member and project_id:%(project_id)s)";
+const ADMIN_OR_READER: &str =
+    "rule:context_is_admin or (role:reader and project_id:%(project_id)s)";
+const ADMIN_OR_WHO_SEES: &str = "rule:context_is_admin or (role:reader and (project_id:%(project_id)s or \
+    project_id:%(member_id)s or 'community':%(visibility)s or \
+    'public':%(visibility)s or 'shared':%(visibility)s))";
+const ADMIN_OR_WHO_DOWNLOADS: &str = "rule:context_is_admin or (role:member and (project_id:%(project_id)s or \
+    project_id:%(member_id)s or 'community':%(visibility)s or \
+    'public':%(visibility)s or 'shared':%(visibility)s))";
+const ADMIN_OR_SHARING: &str = "rule:context_is_admin or role:reader and (project_id:%(project_id)s or \
+    project_id:%(member_id)s)";
+const ADMIN_OR_SHARED_WITH: &str =
+    "rule:context_is_admin or (role:member and project_id:%(member_id)s)";
+const ADMIN_OR_PUBLIC: &str = "rule:context_is_admin or (role:reader and (project_id:%(project_id)s or \
+    'public':%(visibility)s))";
+const SERVICE: &str = "rule:service_api";
+const ADMIN_OR_SERVICE: &str = "rule:context_is_admin or rule:service_api";
+const SERVICE_OR_CREATOR: &str = "rule:service_api or (role:member and project_id:%(project_id)s and \
+    project_id:%(owner)s)";
+const DEFAULT: &str = "rule:default";
+const METADEF_DEFAULT: &str = "rule:metadef_default";
+const METADEF_ADMIN: &str = "rule:metadef_admin";
+const CACHE: &str = "rule:manage_image_cache";
+
+macro_rules! rules {
+    ($($rule:ident = $name:literal, $scope:ident, $default:expr $(, was $was:expr)?;)+) => {
+        /// The rules that operations name, in Glance's order.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "the names are the policy's")]
+        pub enum Rule {
+            $($rule,)+
+        }
+
+        /// All of them; a rule's place is its number.
+        pub const REGISTERED: &[Registered] = &[$(Registered {
+            rule: Rule::$rule,
+            name: $name,
+            scope: Scope::$scope,
+            default: $default,
+            deprecated: rules!(@was $($was)?),
+        },)+];
+    };
+    (@was) => { None };
+    (@was $was:expr) => { Some($was) };
+}
+
+rules! {
+    Default = "default", Any, "", was ADMIN;
+    ContextIsAdmin = "context_is_admin", Any, "role:admin";
+    ServiceApi = "service_api", Any, "role:service or role:admin";
+    AddImage = "add_image", Project, ADMIN_OR_CREATOR, was DEFAULT;
+    DeleteImage = "delete_image", Project, ADMIN_OR_MEMBER, was DEFAULT;
+    GetImage = "get_image", Project, ADMIN_OR_WHO_SEES, was DEFAULT;
+    GetImages = "get_images", Project, ADMIN_OR_READER, was DEFAULT;
+    ModifyImage = "modify_image", Project, ADMIN_OR_MEMBER, was DEFAULT;
+    PublicizeImage = "publicize_image", Project, ADMIN;
+    CommunitizeImage = "communitize_image", Project, ADMIN_OR_MEMBER, was DEFAULT;
+    DownloadImage = "download_image", Project, ADMIN_OR_WHO_DOWNLOADS, was DEFAULT;
+    DownloadFromStore = "download_from_store", Project, ADMIN_OR_WHO_DOWNLOADS;
+    UploadImage = "upload_image", Project, ADMIN_OR_MEMBER, was DEFAULT;
+    DeleteImageLocation = "delete_image_location", Project, ADMIN, was DEFAULT;
+    GetImageLocation = "get_image_location", Project, ADMIN_OR_READER, was DEFAULT;
+    SetImageLocation = "set_image_location", Project, ADMIN_OR_MEMBER, was DEFAULT;
+    AddImageLocation = "add_image_location", Project, SERVICE_OR_CREATOR;
+    FetchImageLocation = "fetch_image_location", Project, SERVICE;
+    AddMember = "add_member", Project, ADMIN_OR_MEMBER, was DEFAULT;
+    DeleteMember = "delete_member", Project, ADMIN_OR_MEMBER, was DEFAULT;
+    GetMember = "get_member", Project, ADMIN_OR_SHARING, was DEFAULT;
+    GetMembers = "get_members", Project, ADMIN_OR_SHARING, was DEFAULT;
+    ModifyMember = "modify_member", Project, ADMIN_OR_SHARED_WITH, was DEFAULT;
+    ManageImageCache = "manage_image_cache", Project, ADMIN;
+    Deactivate = "deactivate", Project, ADMIN_OR_MEMBER, was DEFAULT;
+    Reactivate = "reactivate", Project, ADMIN_OR_MEMBER, was DEFAULT;
+    CopyImage = "copy_image", Project, ADMIN;
+    ListCachedNodes = "list_cached_nodes", Project, ADMIN;
+    GetTask = "get_task", Project, DEFAULT, was DEFAULT;
+    GetTasks = "get_tasks", Project, DEFAULT, was DEFAULT;
+    AddTask = "add_task", Project, DEFAULT, was DEFAULT;
+    ModifyTask = "modify_task", Project, DEFAULT;
+    TasksApiAccess = "tasks_api_access", Project, ADMIN;
+    MetadefDefault = "metadef_default", Any, "";
+    MetadefAdmin = "metadef_admin", Any, ADMIN;
+    GetMetadefNamespace = "get_metadef_namespace", Project, ADMIN_OR_PUBLIC, was METADEF_DEFAULT;
+    GetMetadefNamespaces = "get_metadef_namespaces", Project, ADMIN_OR_READER, was METADEF_DEFAULT;
+    ModifyMetadefNamespace = "modify_metadef_namespace", Project, METADEF_ADMIN;
+    AddMetadefNamespace = "add_metadef_namespace", Project, METADEF_ADMIN;
+    DeleteMetadefNamespace = "delete_metadef_namespace", Project, METADEF_ADMIN;
+    GetMetadefObject = "get_metadef_object", Project, ADMIN_OR_PUBLIC, was METADEF_DEFAULT;
+    GetMetadefObjects = "get_metadef_objects", Project, ADMIN_OR_PUBLIC, was METADEF_DEFAULT;
+    ModifyMetadefObject = "modify_metadef_object", Project, METADEF_ADMIN;
+    AddMetadefObject = "add_metadef_object", Project, METADEF_ADMIN;
+    DeleteMetadefObject = "delete_metadef_object", Project, METADEF_ADMIN;
+    ListMetadefResourceTypes = "list_metadef_resource_types", Project, ADMIN_OR_PUBLIC, was METADEF_DEFAULT;
+    GetMetadefResourceType = "get_metadef_resource_type", Project, ADMIN_OR_PUBLIC, was METADEF_DEFAULT;
+    AddMetadefResourceTypeAssociation = "add_metadef_resource_type_association", Project, METADEF_ADMIN;
+    RemoveMetadefResourceTypeAssociation = "remove_metadef_resource_type_association", Project, METADEF_ADMIN;
+    GetMetadefProperty = "get_metadef_property", Project, ADMIN_OR_PUBLIC, was METADEF_DEFAULT;
+    GetMetadefProperties = "get_metadef_properties", Project, ADMIN_OR_PUBLIC, was METADEF_DEFAULT;
+    ModifyMetadefProperty = "modify_metadef_property", Project, METADEF_ADMIN;
+    AddMetadefProperty = "add_metadef_property", Project, METADEF_ADMIN;
+    RemoveMetadefProperty = "remove_metadef_property", Project, METADEF_ADMIN;
+    GetMetadefTag = "get_metadef_tag", Project, ADMIN_OR_PUBLIC, was METADEF_DEFAULT;
+    GetMetadefTags = "get_metadef_tags", Project, ADMIN_OR_PUBLIC, was METADEF_DEFAULT;
+    ModifyMetadefTag = "modify_metadef_tag", Project, METADEF_ADMIN;
+    AddMetadefTag = "add_metadef_tag", Project, METADEF_ADMIN;
+    AddMetadefTags = "add_metadef_tags", Project, METADEF_ADMIN;
+    DeleteMetadefTag = "delete_metadef_tag", Project, METADEF_ADMIN;
+    DeleteMetadefTags = "delete_metadef_tags", Project, METADEF_ADMIN;
+    CacheImage = "cache_image", Project, ADMIN, was CACHE;
+    CacheList = "cache_list", Project, ADMIN, was CACHE;
+    CacheDelete = "cache_delete", Project, ADMIN, was CACHE;
+    CacheClean = "cache_clean", Project, ADMIN;
+    CachePrune = "cache_prune", Project, ADMIN;
+    StoresInfoDetail = "stores_info_detail", Project, ADMIN_OR_SERVICE, was ADMIN;
+}
+
+/// How the names of the rules begin that let one look and change nothing.
+const READING: [&str; 7] = [
+    "get_",
+    "list_",
+    "download_",
+    "fetch_",
+    "stores_info",
+    "cache_list",
+    "context_",
+];
+
+impl Rule {
+    /// The name in `policy.yaml`.
+    pub fn as_str(self) -> &'static str {
+        REGISTERED[self as usize].name
+    }
+
+    /// Whether the rule is about changing something; a read-only caller has none of these.
+    pub(super) fn changes(self) -> bool {
+        !READING.iter().any(|word| self.as_str().starts_with(word))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rules_place_is_its_number() {
+        for (number, registered) in REGISTERED.iter().enumerate() {
+            assert_eq!(registered.rule as usize, number);
+            assert_eq!(registered.rule.as_str(), registered.name);
+        }
+    }
+}

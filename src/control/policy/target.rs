@@ -1,0 +1,134 @@
+//! What a rule is asked about, with the attributes that `%(key)s` can name.
+
+use std::borrow::Cow;
+
+use chrono::{NaiveDateTime, Timelike};
+
+use super::check::{Attribute, Value};
+use crate::{
+    control::Caller,
+    model::{Image, ProjectId, Visibility},
+};
+
+/// What a rule is asked about.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// An image that the caller has found.
+    Image(&'a Image),
+    /// An image that the caller wants to create.
+    Proposed {
+        /// Who would own it.
+        owner: Option<&'a ProjectId>,
+        /// What was asked for; Glance takes `private` where nothing was.
+        visibility: Option<Visibility>,
+    },
+    /// Whatever belongs to the caller's project.
+    Own,
+    /// Nothing in particular.
+    Service,
+    /// The caller itself (`context_is_admin`).
+    Caller,
+}
+
+/// Python's `str` of a value that is there.
+type Shown<'a> = Option<Cow<'a, str>>;
+
+impl<'a> Target<'a> {
+    /// The attribute as Python's `%s` shows it; none where the target lacks it.
+    pub(super) fn get(self, key: &str, caller: &'a Caller) -> Shown<'a> {
+        match self {
+            Self::Image(image) => of_image(image, key, caller),
+            Self::Proposed { owner, visibility } => match key {
+                "project_id" | "owner" => project(owner),
+                "visibility" => {
+                    let visibility = visibility.unwrap_or(Visibility::Private);
+                    Some(visibility.as_str().into())
+                }
+                _ => None,
+            },
+            Self::Own => match key {
+                "project_id" => project(caller.project.as_ref()),
+                _ => None,
+            },
+            Self::Service => None,
+            Self::Caller => of_caller(caller, key),
+        }
+    }
+}
+
+fn of_image<'a>(image: &'a Image, key: &str, caller: &'a Caller) -> Shown<'a> {
+    Some(match key {
+        "project_id" | "owner" => return project(image.owner.as_ref()),
+        "visibility" => image.visibility.as_str().into(),
+        "member_id" | "member" => return project(membership(image, caller)),
+        "id" | "image_id" => image.id.as_str().into(),
+        "name" => return text(image.name.as_deref()),
+        "status" => image.status.as_str().into(),
+        "created_at" => time(image.created_at),
+        "updated_at" => time(image.updated_at),
+        "min_disk" => image.min_disk_gib.to_string().into(),
+        "min_ram" => image.min_ram_mib.to_string().into(),
+        "protected" => truth(image.protected),
+        "os_hidden" => truth(image.os_hidden),
+        "checksum" => return text(image.checksum.as_deref()),
+        "os_hash_algo" => return text(image.os_hash_algo.as_deref()),
+        "os_hash_value" => return text(image.os_hash_value.as_deref()),
+        "disk_format" => return text(image.disk_format.as_deref()),
+        "container_format" => return text(image.container_format.as_deref()),
+        "size" => return number(image.size_bytes),
+        "virtual_size" => return number(image.virtual_size_bytes),
+        property => return text(image.properties.get(property)?.as_deref()),
+    })
+}
+
+/// The project through whose membership the caller has found the image: there is no other way to
+/// a shared image of others, but for an administrator, for whom Glance says the same.
+fn membership<'a>(image: &Image, caller: &'a Caller) -> Option<&'a ProjectId> {
+    let shared = image.visibility == Visibility::Shared;
+    let project = caller.project.as_ref();
+    project.filter(|project| shared && image.owner.as_ref() != Some(*project))
+}
+
+fn of_caller<'a>(caller: &'a Caller, key: &str) -> Shown<'a> {
+    let attribute = match key {
+        "user" => Attribute::UserId,
+        "project" => Attribute::ProjectId,
+        "domain" => Attribute::DomainId,
+        "user_domain" => Attribute::UserDomainId,
+        "project_domain" => Attribute::ProjectDomainId,
+        "project_id" | "system_scope" | "is_admin_project" => Attribute::named(key),
+        "read_only" => return Some(truth(caller.read_only)),
+        "request_id" => return Some(caller.request_id.as_str().into()),
+        _ => return None,
+    };
+    match attribute.of(caller) {
+        Value::Text(value) => text(value),
+        Value::Truth(value) => Some(truth(value)),
+        Value::List(_) | Value::Absent => None,
+    }
+}
+
+fn text(value: Option<&str>) -> Shown<'_> {
+    Some(value.unwrap_or("None").into())
+}
+
+fn project(value: Option<&ProjectId>) -> Shown<'_> {
+    text(value.map(|project| project.as_str()))
+}
+
+fn number(value: Option<u64>) -> Shown<'static> {
+    Some(value.map_or("None".into(), |value| value.to_string().into()))
+}
+
+fn truth(value: bool) -> Cow<'static, str> {
+    if value { "True" } else { "False" }.into()
+}
+
+/// Python's `str` of a datetime: microseconds only where there are any.
+fn time(value: NaiveDateTime) -> Cow<'static, str> {
+    let format = match value.nanosecond() / 1000 {
+        0 => "%Y-%m-%d %H:%M:%S",
+        _ => "%Y-%m-%d %H:%M:%S%.6f",
+    };
+    value.format(format).to_string().into()
+}
