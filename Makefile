@@ -9,6 +9,14 @@ demo: # the whole path in one command
 test: lint lab # everything that must hold, beside the real parts
 	cargo test --workspace --no-fail-fast
 
+functional: lab # Glance's own functional API tests, as published, against the service
+	cargo build
+	"$$(tests/lab/venv suites)/bin/python" -W ignore tests/functional/run.py
+
+tempest: lab # Tempest's image tests and glance-tempest-plugin's, as published, with a real Keystone
+	cargo build
+	tests/tempest/run
+
 lint: tools # style, and what the machine can see of correctness
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -41,4 +49,4 @@ lab-down: # ends them
 tools: # what building and testing need beside Rust
 	tests/lab/packages build-essential curl perl qemu-utils
 
-.PHONY: run demo test lint bench fuzz deny lab lab-down tools
+.PHONY: run demo test functional tempest lint bench fuzz deny lab lab-down tools
