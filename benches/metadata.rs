@@ -23,17 +23,16 @@ struct Rate {
     p99_ms: f64,
 }
 
-/// GET, list and POST.
+/// GET, list and POST, run after run in turn, on one database that both serve.
 pub(crate) fn rates(bench: &Bench) -> Vec<Row> {
-    let theirs = {
-        let glance = peers::glance(&["--database", &peers::mariadb("fresnel_bench_glance")]);
-        measure(bench, &glance)
-    };
-    let ours = {
-        let url = peers::mariadb("fresnel_bench");
-        let server = peers::fresnel(&bench.folder, &format!("[database]\nconnection = {url}"));
-        measure(bench, &server)
-    };
+    let url = peers::mariadb("fresnel_bench");
+    let options = format!("[database]\nconnection = {url}");
+    peers::fresnel_synced(&bench.folder, &options);
+    let ours = peers::fresnel(&bench.folder, &options);
+    // Through us, because Glance takes minutes for them.
+    let id = create_images(ours.address);
+    let glance = peers::glance(&["--database", &url, "--no-sync"]);
+    let (ours, theirs) = measure(bench, &id, &ours, &glance);
     let names = [
         "GET /v2/images/{id}",
         "list of 25 among 1,000",
@@ -106,8 +105,8 @@ pub(crate) fn beside_slow_readers(bench: &Bench) -> Vec<Row> {
     }]
 }
 
-fn measure(bench: &Bench, server: &Server) -> [Rate; 3] {
-    let to = server.address;
+/// Creates the images; returns the id of the last.
+fn create_images(to: SocketAddr) -> String {
     let mut id = String::new();
     for n in 0..IMAGES {
         let body = format!(
@@ -122,22 +121,32 @@ fn measure(bench: &Bench, server: &Server) -> [Rate; 3] {
             .expect("an id is a string")
             .to_owned();
     }
+    id
+}
+
+/// GET, list and POST of ours and of the other, POST last because it fills the database.
+fn measure(bench: &Bench, id: &str, ours: &Server, theirs: &Server) -> ([Rate; 3], [Rate; 3]) {
     let post = bench.folder.join("post.lua");
     let script = "wrk.method = 'POST'\nwrk.body = '{\"name\":\"b\",\"disk_format\":\"raw\",\"container_format\":\"bare\"}'\nwrk.headers['Content-Type'] = 'application/json'\n";
     std::fs::write(&post, script).expect("the bench folder is writable");
     let post = post.to_str().expect("the bench folder's name is text");
-    let runs = |path: &str, script: Option<&str>| {
-        let rates: Vec<Rate> = (0..bench.runs).map(|_| wrk(to, path, script)).collect();
-        Rate {
-            requests_per_second: median(rates.iter().map(|r| r.requests_per_second).collect()),
-            p99_ms: median(rates.iter().map(|r| r.p99_ms).collect()),
-        }
-    };
-    [
-        runs(&format!("/v2/images/{id}"), None),
-        runs("/v2/images?limit=25", None),
-        runs("/v2/images", Some(post)),
-    ]
+    let image = format!("/v2/images/{id}");
+    let works = [
+        (image.as_str(), None),
+        ("/v2/images?limit=25", None),
+        ("/v2/images", Some(post)),
+    ];
+    let both = works.map(|(path, script)| {
+        let runs: Vec<[Rate; 2]> = (0..bench.runs)
+            .map(|_| [ours, theirs].map(|server| wrk(server.address, path, script)))
+            .collect();
+        [0, 1].map(|who| Rate {
+            requests_per_second: median(runs.iter().map(|r| r[who].requests_per_second).collect()),
+            p99_ms: median(runs.iter().map(|r| r[who].p99_ms).collect()),
+        })
+    });
+    let [[get, get_theirs], [list, list_theirs], [post, post_theirs]] = both;
+    ([get, list, post], [get_theirs, list_theirs, post_theirs])
 }
 
 /// One thread, sixteen connections, eight seconds.

@@ -39,15 +39,7 @@ impl Drop for Server {
 /// Our release binary with some lines of configuration.
 pub(crate) fn fresnel(folder: &Path, options: &str) -> Server {
     let address = free_address();
-    let data = folder.join(format!("fresnel-{}", address.port()));
-    fs::create_dir_all(&data).expect("the bench folder is writable");
-    let config = data.join("bench.conf");
-    let text = format!(
-        "[DEFAULT]\nbind_host = 127.0.0.1\nbind_port = {}\n{options}\n[fresnel]\ndata_dir = {}\n",
-        address.port(),
-        data.display()
-    );
-    fs::write(&config, text).expect("the bench folder is writable");
+    let (config, data) = configured(folder, address, options);
     let log = fs::File::create(data.join("log")).expect("the bench folder is writable");
     let child = Command::new(env!("CARGO_BIN_EXE_fresnel"))
         .arg("serve")
@@ -63,6 +55,34 @@ pub(crate) fn fresnel(folder: &Path, options: &str) -> Server {
         process,
         stop: Stop::Child(child),
     }
+}
+
+/// Brings the database that the configuration names up to date.
+pub(crate) fn fresnel_synced(folder: &Path, options: &str) {
+    let (config, _) = configured(folder, free_address(), options);
+    let status = Command::new(env!("CARGO_BIN_EXE_fresnel"))
+        .args(["db", "sync", "--config-file"])
+        .arg(&config)
+        .stdout(Stdio::null())
+        .status();
+    assert!(
+        status.expect("the binary starts").success(),
+        "`fresnel db sync` failed"
+    );
+}
+
+/// A configuration file with these options, and the data directory that it names.
+fn configured(folder: &Path, address: SocketAddr, options: &str) -> (PathBuf, PathBuf) {
+    let data = folder.join(format!("fresnel-{}", address.port()));
+    fs::create_dir_all(&data).expect("the bench folder is writable");
+    let config = data.join("bench.conf");
+    let text = format!(
+        "[DEFAULT]\nbind_host = 127.0.0.1\nbind_port = {}\n{options}\n[fresnel]\ndata_dir = {}\n",
+        address.port(),
+        data.display()
+    );
+    fs::write(&config, text).expect("the bench folder is writable");
+    (config, data)
 }
 
 /// The real Glance under uWSGI with two workers, without authentication.

@@ -24,7 +24,7 @@ impl Db {
         }
         let columns = rows::image_columns(self.pool.dialect());
         let mut sql = Sql::new(format!(
-            "SELECT {columns} FROM images i WHERE i.id = ? AND i.deleted = false AND "
+            "SELECT {columns} FROM images i WHERE i.id = ? AND i.deleted IS FALSE AND "
         ));
         sql.bind(text);
         push_visible(&mut sql, viewer);

@@ -492,21 +492,22 @@ fn push_after(sql: &mut Sql, order: &[(SortKey, Direction)], values: &[Value]) {
     sql.push("))");
 }
 
-/// The children of the page's images. Lists of ids come in few lengths, so that their statements
-/// stay prepared: the last id fills up to a power of two.
+/// The children of the page's images. Up to 32 ids there is a statement for each number of them,
+/// above one for each power of two, so that few stay prepared; what fills up is NULL, no image's id.
 fn children(rows: &[Row]) -> Result<Sql> {
     let ids: Result<Vec<_>> = rows
         .iter()
-        .map(|row| rows::cell(row.text(1), "images", "id"))
+        .map(|row| rows::cell(row.text(1), "images", "id").map(Some))
         .collect();
     let mut ids = ids?;
-    let last = ids.last().cloned().unwrap_or_default();
-    ids.resize(ids.len().next_power_of_two(), last);
+    if ids.len() > 32 {
+        ids.resize(ids.len().next_power_of_two(), None);
+    }
     let list = format!("({})", vec!["?"; ids.len()].join(", "));
     let mut sql = Sql::new(rows::children_of_many(&list));
     for _ in 0..3 {
         for id in &ids {
-            sql.bind(id.as_str());
+            sql.bind(id.as_deref());
         }
     }
     Ok(sql)
