@@ -21,6 +21,7 @@ import sys
 
 from oslo_config import cfg
 from oslo_policy import _checks
+from oslo_policy import opts
 from oslo_policy import policy as oslo
 
 from glance.api import policy
@@ -34,6 +35,7 @@ from glance import policies
 
 CONF = cfg.CONF
 DEFAULTS = {rule.name: rule.check_str for rule in policies.list_rules()}
+PARSED = oslo.Rules.from_dict(DEFAULTS)
 
 
 class Complaints(logging.Handler):
@@ -78,20 +80,22 @@ def meaningless(leaf):
     try:
         value = ast.literal_eval(leaf.kind)
     except ValueError:
-        return False
+        return not all(re.fullmatch(r'[^\W\d][\w-]*', part) for part in leaf.kind.split('.'))
     except SyntaxError:
         return True
-    return not isinstance(value, (str, int, type(None)))
+    plain = str(value).removeprefix('-') == leaf.kind.lstrip('+-')
+    return leaf.kind[1:-1] != value and not plain
 
 
 def decide(question, complaints):
     complaints.count = 0
-    rules = oslo.Rules.from_dict({**DEFAULTS, **question['rules']}, 'default')
+    own = oslo.Rules.from_dict(question['rules'])
+    rules = oslo.Rules({**PARSED, **own}, 'default')
     if complaints.count:
         return {'refused': 'not understood', 'holds': None}
-    if any(circular(rules, name, frozenset()) for name in list(rules)):
+    if any(circular(rules, name, frozenset()) for name in own):
         return {'refused': 'circular', 'holds': None}
-    if any(meaningless(leaf) for check in rules.values() for leaf in leaves(check)):
+    if any(meaningless(leaf) for check in own.values() for leaf in leaves(check)):
         return {'refused': 'meaningless', 'holds': None}
     enforcer = oslo.Enforcer(CONF, use_conf=False)
     enforcer.set_rules(rules)
@@ -150,6 +154,7 @@ def main():
     complaints = Complaints()
     logging.getLogger('oslo_policy._parser').addHandler(complaints)
     CONF([], project='glance', default_config_files=[], default_config_dirs=[])
+    opts.set_defaults(CONF)
     CONF.set_override('policy_dirs', [], group='oslo_policy')
     for line in sys.stdin:
         question = json.loads(line)
