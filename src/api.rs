@@ -30,7 +30,10 @@ pub use extract::Call;
 use route::{Endpoint, Route, to};
 pub use settings::Settings;
 
-use v2::{discovery, image_actions, image_data, image_members, image_tags, images, schemas};
+use v2::{
+    discovery, image_actions, image_data, image_locations, image_members, image_tags, images,
+    schemas,
+};
 
 /// The result of a handler.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -58,6 +61,10 @@ const ROUTES: &[Route] = &[
     Route::new("/images/{image}/file", &[
         Endpoint::bare("GET", to!(image_data::download)),
         Endpoint::new("PUT", to!(image_data::upload)),
+    ]),
+    Route::new("/images/{image}/locations", &[
+        Endpoint::bare("GET", to!(image_locations::list)),
+        Endpoint::new("POST", to!(image_locations::add)),
     ]),
     Route::new("/images/{image}/members", &[
         Endpoint::bare("GET", to!(image_members::list)),

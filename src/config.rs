@@ -242,6 +242,8 @@ fn control_settings(
         hashing_algorithm: images.hashing_algorithm,
         show_image_direct_url: images.show_image_direct_url,
         show_multiple_locations: images.show_multiple_locations,
+        do_secure_hash: images.do_secure_hash,
+        http_retries: images.http_retries,
         multistore: stores.multistore,
         stores: stores
             .stores

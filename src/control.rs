@@ -8,7 +8,9 @@ pub mod db;
 pub mod download;
 pub mod error;
 pub mod image;
+pub mod job;
 pub mod lease;
+pub mod location;
 pub mod member;
 pub mod policy;
 pub mod protect;
@@ -19,6 +21,8 @@ pub mod tag;
 pub mod upload;
 
 use std::sync::Arc;
+
+use tokio::sync::Notify;
 
 use crate::{
     model::Location,
@@ -48,6 +52,8 @@ pub struct Control {
     pub protections: Protections,
     /// What covers this process's uploads.
     pub leases: Arc<Leases>,
+    /// Tells [`job::run`] that there is work.
+    pub job_added: Notify,
 }
 
 impl Control {
@@ -60,6 +66,7 @@ impl Control {
             policy: Policy::default(),
             protections: Protections::default(),
             leases,
+            job_added: Notify::new(),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod error;
 pub mod ingress;
 pub mod inspect;
 pub mod plan;
+pub mod rehash;
 
 use std::time::Duration;
 

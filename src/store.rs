@@ -107,6 +107,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn check(&self) -> Vec<Finding> {
         Vec::new()
     }
+
+    /// The object that an address names, in one spelling: equal for any two addresses of it. It
+    /// ends in `/` and the object's own name. `None` where the address is not this store's.
+    fn object(&self, url: &str) -> Option<String> {
+        self.owns(url).then(|| url.to_owned())
+    }
 }
 
 /// Writes one object, in order. Dropping it without `commit` leaves nothing but what

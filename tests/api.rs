@@ -5,6 +5,7 @@ mod actions;
 mod images;
 mod info;
 mod list;
+mod locations;
 mod members;
 mod patch;
 mod routes;

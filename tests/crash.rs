@@ -1,6 +1,7 @@
 //! The real binary, ended in the middle of uploads: nothing half-published, nothing left, and the
 //! image takes another upload.
 
+mod job;
 mod kill;
 mod sleep;
 mod upload;
@@ -29,6 +30,7 @@ struct Pair {
     left: Fresnel,
     right: Fresnel,
     images: PathBuf,
+    database: String,
     _folder: tempfile::TempDir,
 }
 
@@ -52,6 +54,7 @@ impl Pair {
             left: Fresnel::start(&lines),
             right: Fresnel::start(&lines),
             images,
+            database: url.trim().to_owned(),
             _folder: folder,
         }
     }

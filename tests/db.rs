@@ -4,6 +4,7 @@
 mod engine;
 mod glance;
 mod images;
+mod jobs;
 mod journal;
 mod lists;
 mod members;

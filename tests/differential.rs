@@ -21,6 +21,7 @@ const SINGLE: &[&str] = &[
 ];
 const MULTI: &[&str] = &["versions", "images", "data", "stores", "schemas", "info"];
 const LIMITS: &[&str] = &["limits", "versions"];
+const LOCATIONS: &[&str] = &["locations"];
 
 #[test]
 fn a_single_store_answers_as_glance_does() {
@@ -47,6 +48,16 @@ fn other_limits_and_options_answer_as_glance_does() {
         "DEFAULT.public_endpoint=https://images.example.org/image",
     ];
     Pair::start(&[], &options).compare(LIMITS);
+}
+
+#[test]
+fn locations_answer_as_glance_does() {
+    // Glance lets only services register bytes: the headers of the requests say that one asks.
+    let options = [
+        "DEFAULT.show_multiple_locations=true",
+        "DEFAULT.image_location_quota=1",
+    ];
+    Pair::start(&["--identity"], &options).compare(LOCATIONS);
 }
 
 /// Glance and us with the same configuration, both empty.
@@ -165,7 +176,7 @@ fn complaint(step: &Step, glance: &Shown, ours: &Shown) -> Option<String> {
 fn every_known_difference_is_documented_and_tested() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let semantics = std::fs::read_to_string(root.join("docs/SEMANTICS.md")).unwrap();
-    let areas = [SINGLE, MULTI, LIMITS].concat();
+    let areas = [SINGLE, MULTI, LIMITS, LOCATIONS].concat();
     let steps: Vec<_> = areas.iter().flat_map(|area| script::read(area)).collect();
     for known in KNOWN {
         let heading = format!("### {}\n", known.entry);

@@ -7,7 +7,7 @@ use ::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts
 
 use super::schema::Violation;
 use crate::{
-    control::{self, db},
+    control::{self, db, location::Refusal},
     data::{self, StoreError},
     http::{self, Response},
     model::RangeError,
@@ -122,7 +122,12 @@ type Verdict = (StatusCode, Place);
 impl Error {
     /// A body that breaks the image schema.
     pub(super) fn schema(violation: Violation) -> Self {
-        let text = format!("Provided object does not match schema 'image': {violation}");
+        Self::schema_of("image", violation)
+    }
+
+    /// A body that breaks the schema of that name.
+    pub(super) fn schema_of(name: &str, violation: Violation) -> Self {
+        let text = format!("Provided object does not match schema '{name}': {violation}");
         Self::BadRequest(text.into())
     }
 
@@ -255,12 +260,9 @@ fn of_control(error: &control::Error) -> Verdict {
         | E::TagsDenied { .. }
         | E::MembersDenied { .. }
         | E::MembersUnlisted(_)
-        | E::LocationsInvisible(_)
-        | E::LocationsFixed(_)
+        | E::DataDeactivated
         | E::MarkerHidden(_) => (StatusCode::FORBIDDEN, Explanation),
-        E::OwnerFixed | E::PropertyFixed(_) | E::LocationsCleared => {
-            (StatusCode::FORBIDDEN, Detail)
-        }
+        E::OwnerFixed | E::PropertyFixed(_) => (StatusCode::FORBIDDEN, Detail),
         E::ImageNotFound(_)
         | E::ParentNotFound(_)
         | E::NothingToDelete(_)
@@ -268,9 +270,11 @@ fn of_control(error: &control::Error) -> Verdict {
         | E::NoMembers
         | E::MemberNotFound { .. } => (StatusCode::NOT_FOUND, Explanation),
         E::Hidden | E::NoSuchTag => (StatusCode::NOT_FOUND, Log),
-        E::DuplicateImage(_) | E::DuplicateMember { .. } | E::InUse { .. } | E::Conflict => {
-            (StatusCode::CONFLICT, Explanation)
-        }
+        E::DuplicateImage(_)
+        | E::DuplicateMember { .. }
+        | E::InUse { .. }
+        | E::NotQueued(_)
+        | E::Conflict => (StatusCode::CONFLICT, Explanation),
         E::NoSuchProperty(_) | E::PropertyPresent(_) => (StatusCode::CONFLICT, Detail),
         E::Status(_)
         | E::NegativeNumber { .. }
@@ -280,17 +284,15 @@ fn of_control(error: &control::Error) -> Verdict {
         | E::WideParameter
         | E::WideTag
         | E::MemberStatus
+        | E::UnknownStore(_)
         | E::MarkerNotFound(_) => (StatusCode::BAD_REQUEST, Explanation),
-        E::TooManyProperties { .. } | E::TooManyTags { .. } => {
-            (StatusCode::PAYLOAD_TOO_LARGE, Explanation)
-        }
-        E::TooManyTagsOn { .. } | E::TooManyMembers { .. } => {
-            (StatusCode::PAYLOAD_TOO_LARGE, Explanation)
-        }
-        E::DataDeactivated => (StatusCode::FORBIDDEN, Explanation),
-        E::NotQueued(_) => (StatusCode::CONFLICT, Explanation),
+        E::TooManyProperties { .. }
+        | E::TooManyTags { .. }
+        | E::TooManyTagsOn { .. }
+        | E::TooManyMembers { .. }
+        | E::ImageTooLarge
+        | E::MediaFull => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
         E::GoneDuringUpload(_) | E::AddDisabled => (StatusCode::GONE, Explanation),
-        E::UnknownStore(_) => (StatusCode::BAD_REQUEST, Explanation),
         E::FormatsUnset(_)
         | E::PreferUnavailable
         | E::PreferUnknown(_)
@@ -298,12 +300,29 @@ fn of_control(error: &control::Error) -> Verdict {
         E::Range(RangeError::Malformed(_) | RangeError::Start { .. } | RangeError::Stop { .. }) => {
             (StatusCode::RANGE_NOT_SATISFIABLE, Detail)
         }
-        E::ImageTooLarge | E::MediaFull => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
         E::MediaDenied => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
+        E::Location(refusal) => of_location(refusal),
         E::Crashed => (StatusCode::INTERNAL_SERVER_ERROR, Log),
         E::Store(error) => of_store(error),
         E::Data(error) => of_data(error),
         E::Db(error) => of_db(error),
+    }
+}
+
+fn of_location(refusal: &Refusal) -> Verdict {
+    match refusal {
+        Refusal::Invisible(_) | Refusal::NotForUsers => (StatusCode::FORBIDDEN, Explanation),
+        Refusal::Cleared | Refusal::Last => (StatusCode::FORBIDDEN, Detail),
+        Refusal::Status { .. } | Refusal::Contradiction(_) | Refusal::ActiveTask => {
+            (StatusCode::CONFLICT, Explanation)
+        }
+        Refusal::Position(_)
+        | Refusal::Unusable
+        | Refusal::Duplicate(_)
+        | Refusal::Present(_)
+        | Refusal::Metadata { .. }
+        | Refusal::Digest(_) => (StatusCode::BAD_REQUEST, Explanation),
+        Refusal::TooMany { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
     }
 }
 
@@ -347,6 +366,7 @@ fn of_db(error: &db::Error) -> Verdict {
         db::Error::Conflict
         | db::Error::Duplicate(_)
         | db::Error::Lost
+        | db::Error::Taken
         | db::Error::NotFound
         | db::Error::MarkerUnknown
         | db::Error::MarkerHidden

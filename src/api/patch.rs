@@ -4,7 +4,10 @@ use serde_json::{Map, Value};
 
 use super::{Error, Result, extract, schema::Schemas, view};
 use crate::{
-    control::image::{Attribute, Change, Edit},
+    control::{
+        image::{Attribute, Change, Edit},
+        location::{HashField, NewLocation},
+    },
     model::ProjectId,
 };
 
@@ -126,10 +129,14 @@ fn change(version: Version, mut members: Map<String, Value>, schemas: &Schemas) 
             ));
         }
     };
-    let root = path.into_iter().next().unwrap_or_default();
+    let mut path = path.into_iter();
+    let root = path.next().unwrap_or_default();
     writable(&root)?;
     if operation != Operation::Remove {
         matches_schema(&root, &value, depth, schemas)?;
+    }
+    if root == "locations" {
+        return Ok(locations(operation, path.next().unwrap_or_default(), value));
     }
     typed(version, operation, root, value)
 }
@@ -240,14 +247,6 @@ fn matches_schema(root: &str, value: &Value, depth: usize, schemas: &Schemas) ->
 }
 
 fn typed(version: Version, operation: Operation, root: String, value: Value) -> Result<Change> {
-    if root == "locations" {
-        return Ok(match operation {
-            Operation::Add => Change::Locations("add"),
-            Operation::Remove => Change::Locations("remove"),
-            Operation::Replace if value == Value::Array(Vec::new()) => Change::ClearLocations,
-            Operation::Replace => Change::Locations("update"),
-        });
-    }
     if let Some(base) = view::SETTABLE.into_iter().find(|name| *name == root) {
         return match (operation, version) {
             (Operation::Remove, _) => Ok(Change::RemoveBase(base)),
@@ -263,6 +262,41 @@ fn typed(version: Version, operation: Operation, root: String, value: Value) -> 
         (Operation::Remove, _) => Edit::Remove,
     };
     Ok(Change::Property { name: root, edit })
+}
+
+/// A change of locations that the schema has accepted.
+fn locations(operation: Operation, place: String, value: Value) -> Change {
+    match (operation, value) {
+        (Operation::Remove, _) => Change::RemoveLocation(place),
+        (Operation::Replace, Value::Array(items)) => {
+            Change::ReplaceLocations(items.into_iter().map(location).collect())
+        }
+        (Operation::Add | Operation::Replace, value) => Change::AddLocation {
+            place,
+            location: location(value),
+        },
+    }
+}
+
+fn location(value: Value) -> NewLocation {
+    let mut members = match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    };
+    let mut take = |name: &str| members.remove(name);
+    let text = |value: Value| value.as_str().unwrap_or_default().to_owned();
+    let object = |value: Option<Value>| match value {
+        Some(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
+    let validation = object(take("validation_data")).into_iter();
+    NewLocation {
+        url: take("url").map(text).unwrap_or_default(),
+        metadata: object(take("metadata")),
+        validation: validation
+            .filter_map(|(name, value)| Some((HashField::of(&name)?, text(value))))
+            .collect(),
+    }
 }
 
 /// What a custom property's column holds. Only an operator's schema allows other than text.
@@ -466,8 +500,24 @@ mod tests {
     #[test]
     fn locations_have_their_own_depth() {
         let body = r#"[{"op": "remove", "path": "/locations/0"},
+                       {"op": "add", "path": "/locations/-", "value": {"url": "rbd://a/b/c/d",
+                        "metadata": {"k": "v"}, "validation_data": {"os_hash_algo": "sha512",
+                        "os_hash_value": "00"}}},
                        {"op": "replace", "path": "/locations", "value": []}]"#;
-        let expected = [Change::Locations("remove"), Change::ClearLocations];
+        let location = NewLocation {
+            url: "rbd://a/b/c/d".into(),
+            metadata: Map::from_iter([("k".to_owned(), "v".into())]),
+            validation: vec![
+                (HashField::OsHashAlgo, "sha512".into()),
+                (HashField::OsHashValue, "00".into()),
+            ],
+        };
+        let place = "-".to_owned();
+        let expected = [
+            Change::RemoveLocation("0".into()),
+            Change::AddLocation { place, location },
+            Change::ReplaceLocations(Vec::new()),
+        ];
         assert_eq!(parsed(body), expected);
     }
 }

@@ -19,7 +19,10 @@ const BASE_PROPERTIES: &str = include_str!("schema/base.json");
 /// The attributes of a member.
 const MEMBER_PROPERTIES: &str = include_str!("schema/member.json");
 
-/// The documents, ready to send, and the validator of images.
+/// What a service says of a location that it registers.
+const REGISTRATION_PROPERTIES: &str = include_str!("schema/registration.json");
+
+/// The documents, ready to send, and the validators of images and locations.
 #[derive(Debug)]
 pub struct Schemas {
     /// `GET /v2/schemas/image`.
@@ -33,6 +36,7 @@ pub struct Schemas {
     properties: Map<String, Value>,
     schema: Value,
     validator: Validator,
+    registrations: Validator,
 }
 
 /// A `schema-image.json` that cannot be used.
@@ -75,6 +79,7 @@ impl Schemas {
             properties,
             schema: image.clone(),
             validator: Validator::new(image)?,
+            registrations: Validator::new(registration_schema())?,
         })
     }
 
@@ -86,6 +91,12 @@ impl Schemas {
             document(&image),
             document(&collection("images", &image, true)),
         )
+    }
+
+    /// Checks the registration of a location, as a client sent it.
+    pub fn validate_registration(&self, registration: Value) -> Result<(), Violation> {
+        let whole = Map::from_iter([("add_location".to_owned(), registration)]);
+        self.registrations.validate(&whole)
     }
 
     /// Checks an image, or a part of one, as a client sent it.
@@ -150,6 +161,16 @@ fn image_schema(properties: &Map<String, Value>, required: Option<Value>) -> Val
         {"rel": "describedby", "href": "{schema}"},
     ]);
     schema
+}
+
+fn registration_schema() -> Value {
+    let properties: Value =
+        serde_json::from_str(REGISTRATION_PROPERTIES).expect("registration.json is an object");
+    json!({
+        "name": "location",
+        "properties": properties,
+        "additionalProperties": {"type": "string"},
+    })
 }
 
 /// A list of items; `paged` lists link to their pages.

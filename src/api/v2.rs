@@ -3,6 +3,7 @@
 pub mod discovery;
 pub mod image_actions;
 pub mod image_data;
+pub mod image_locations;
 pub mod image_members;
 pub mod image_tags;
 pub mod images;
@@ -25,6 +26,13 @@ pub(super) fn json(document: Bytes) -> Response {
 pub(super) fn no_content() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// Begun, 202.
+pub(super) fn accepted() -> Response {
+    let mut response = done();
+    *response.status_mut() = StatusCode::ACCEPTED;
     response
 }
 

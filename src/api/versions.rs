@@ -9,17 +9,21 @@ use crate::http::{Body, Response};
 /// `Accept` with this beginning chooses the version, and the path has none.
 const MEDIA_TYPE: &str = "application/vnd.openstack.images-";
 
-/// The minor versions that work, newest first as Glance orders them; the first is current. Left
-/// out are those whose promise is not kept yet: 2.10 to 2.13 (copy and delete by store, image
-/// tasks, usage), 2.14 to 2.18 (cache, locations API). Clients look for these before they use them.
-const MULTISTORE: [&str; 11] = [
-    "v2.15", "v2.9", "v2.8", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0",
+/// The minor versions that work, in Glance's order. Left out are those whose promise is not kept
+/// yet: 2.10 to 2.13 (copy and delete by store, image tasks, usage), 2.14, 2.16 and 2.18 (the
+/// cache). Clients look for these before they use them.
+const MULTISTORE: [&str; 12] = [
+    "v2.15", "v2.9", "v2.8", CURRENT, "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1",
+    "v2.0",
 ];
 
 /// 2.8 is multi-store mode's.
-const SINGLE_STORE: [&str; 10] = [
-    "v2.15", "v2.9", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0",
+const SINGLE_STORE: [&str; 11] = [
+    "v2.15", "v2.9", CURRENT, "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0",
 ];
+
+/// The newest: the location API.
+const CURRENT: &str = "v2.17";
 
 fn listed(api: &Api) -> &'static [&'static str] {
     if api.control.settings.multistore {
@@ -36,8 +40,12 @@ pub(super) fn document(api: &Api, head: &Parts, scheme: &Scheme, status: StatusC
         None => extract::origin(head, scheme),
     };
     let href = format!("{}/v2/", base.trim_end_matches('/'));
-    let versions = listed(api).iter().enumerate().map(|(index, id)| {
-        let status = if index == 0 { "CURRENT" } else { "SUPPORTED" };
+    let versions = listed(api).iter().map(|id| {
+        let status = if *id == CURRENT {
+            "CURRENT"
+        } else {
+            "SUPPORTED"
+        };
         json!({"id": id, "status": status, "links": [{"rel": "self", "href": href}]})
     });
     let document = json!({"versions": versions.collect::<Vec<Value>>()});

@@ -98,6 +98,12 @@ pub fn members(members: &[Member]) -> Bytes {
     to_bytes(&document, 256 * members.len())
 }
 
+/// The locations of an image alone.
+pub fn locations(locations: &[Location]) -> Bytes {
+    let shown: Vec<&Location> = locations.iter().collect();
+    to_bytes(&Locations(&shown), 256 * shown.len())
+}
+
 fn to_bytes(document: &impl Serialize, capacity: usize) -> Bytes {
     let mut bytes = Vec::with_capacity(capacity);
     serde_json::to_writer(&mut bytes, document).expect("a view has only text keys");

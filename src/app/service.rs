@@ -14,7 +14,7 @@ use crate::{
     base::telemetry,
     buf::Pool,
     config::{Config, Kind},
-    control::{Control, Db, Leases, Policy, Protections, sweep},
+    control::{Control, Db, Leases, Policy, Protections, job, sweep},
     data::{Plane, digest::Engine},
     http::{self, Drain, Listener, Served, Shutdown},
     model::StoreId,
@@ -66,7 +66,8 @@ impl Service {
             policy,
             ..Control::new(db, stores, config.control, leases.clone())
         });
-        let api = Arc::new(Api::new(control.clone(), plane, config.api)?);
+        let api = Arc::new(Api::new(control.clone(), plane.clone(), config.api)?);
+        let jobs = job::run(control.clone(), plane);
         let (shutdown, drain) = http::drain();
         let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
         let deciding = control.clone();
@@ -78,6 +79,7 @@ impl Service {
             served: Vec::new(),
             background: vec![
                 tokio::spawn(async move { leases.keep().await }),
+                tokio::spawn(jobs),
                 tokio::spawn(async move { sweep::run(&control, sweep::SWEEP_EVERY).await }),
                 tokio::spawn(async move { keep_policy(&deciding.policy, hangup).await }),
             ],

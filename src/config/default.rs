@@ -93,6 +93,11 @@ section! {
         /// Show and take all of an image's addresses as `locations`. Addresses may tell more than
         /// users should know.
         show_multiple_locations: bool = "false";
+        /// Read the bytes of every location that a service registers (`POST .../locations`), for
+        /// their digests. Without it the image has the digest that the service names, or none.
+        do_secure_hash: bool = "true";
+        /// How often more such a reading is tried when it fails.
+        http_retries: u32 = "3";
     }
 }
 

@@ -5,9 +5,9 @@
 //! Glance would have written; what only we need is in tables named `fresnel_*`.
 //!
 //! **Locks** are always taken in this order, which no deadlock between ours can follow: rows of
-//! `fresnel_writes`, then the row of `images`, then its children. Glance locks the image first and
-//! its children after, too. A deadlock or a failed serialization that happens nevertheless is tried
-//! again, a bounded number of times.
+//! `fresnel_writes`, then those of `fresnel_jobs`, then the row of `images`, then its children.
+//! Glance locks the image first and its children after, too. A deadlock or a failed serialization
+//! that happens nevertheless is tried again, a bounded number of times.
 //!
 //! **Moves** of a status are compare-and-swap: `UPDATE ... WHERE id AND status`, judged by the
 //! number of rows.
@@ -16,8 +16,10 @@ mod conn;
 mod dialect;
 mod error;
 mod image;
+mod job;
 mod journal;
 mod list;
+mod location;
 mod member;
 mod pool;
 mod rows;
@@ -31,8 +33,10 @@ use std::{fmt, time::Duration};
 use crate::model::{Image, ProjectId};
 
 pub use error::{Error, Result};
+pub use job::{Job, JobId, JobKind, NewJob};
 pub use journal::{DeadWrite, NewWrite, NodeId};
 pub use list::{Column, Comparison, Direction, Filter, ListQuery, Listed, SortKey, TimeColumn};
+pub use location::Claim;
 pub use schema::{Check, Version};
 pub use url::{UrlError, masked};
 

@@ -3,7 +3,7 @@
 //! The text of a variant is what a client may read, in Glance's words (reference P); its status is
 //! decided in `api::error` and nowhere else. Causes of our own failures are for the log alone.
 
-use super::{db, policy::Rule};
+use super::{db, location, policy::Rule};
 use crate::{
     data,
     model::{ImageId, ProjectId, RangeError, Status, StoreId, WrongTransition},
@@ -213,15 +213,9 @@ pub enum Error {
     /// The list's marker is an image that the caller may not see.
     #[error("Forbidding request, image {0} not visible")]
     MarkerHidden(ImageId),
-    /// `show_multiple_locations` is off.
-    #[error("It's not allowed to {0} locations if locations are invisible.")]
-    LocationsInvisible(&'static str),
-    /// `show_multiple_locations` is on, but editing is not served.
-    #[error("It's not allowed to {0} locations at this site.")]
-    LocationsFixed(&'static str),
-    /// All locations replaced with none.
-    #[error("Cannot set locations to empty list.")]
-    LocationsCleared,
+    /// A location is refused.
+    #[error(transparent)]
+    Location(#[from] location::Refusal),
     /// Another request changed the image first.
     #[error("An object with the same identifier is currently being operated on.")]
     Conflict,

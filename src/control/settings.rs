@@ -30,8 +30,12 @@ pub struct Settings {
     pub hashing_algorithm: HashAlgorithm,
     /// `show_image_direct_url`.
     pub show_image_direct_url: bool,
-    /// `show_multiple_locations`: shows locations. PATCH does not edit them yet.
+    /// `show_multiple_locations`: shows locations, and lets PATCH edit them.
     pub show_multiple_locations: bool,
+    /// `do_secure_hash`: the bytes of a registered location are read for their digests.
+    pub do_secure_hash: bool,
+    /// `http_retries`: how often more a digest is tried when its reading fails.
+    pub http_retries: u32,
     /// Whether `enabled_backends` is set. Without it the service answers as Glance's
     /// single-store mode does.
     pub multistore: bool,
@@ -71,6 +75,8 @@ impl Default for Settings {
             hashing_algorithm: HashAlgorithm::Sha512,
             show_image_direct_url: false,
             show_multiple_locations: false,
+            do_secure_hash: true,
+            http_retries: 3,
             multistore: false,
             stores: Vec::new(),
         }

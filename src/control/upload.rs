@@ -206,7 +206,7 @@ impl Control {
     }
 
     /// What the content must be. An image without formats takes no data.
-    fn expect(&self, image: &Image) -> Result<Expect> {
+    pub(super) fn expect(&self, image: &Image) -> Result<Expect> {
         match (&image.disk_format, &image.container_format) {
             (Some(disk_format), Some(container_format)) => Ok(Expect {
                 disk_format: disk_format.clone(),

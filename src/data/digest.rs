@@ -257,6 +257,7 @@ mod tests {
                 (head, digits),
                 "{algorithm}"
             );
+            assert_eq!(found[0].len(), 2 * algorithm.digest_bytes());
         }
     }
 

@@ -41,6 +41,18 @@ impl HashAlgorithm {
     pub fn as_str(self) -> &'static str {
         Self::TEXT[self as usize].1
     }
+
+    /// Bytes of a digest; it has twice as many hexadecimal digits.
+    pub fn digest_bytes(self) -> usize {
+        match self {
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            Self::Sha224 | Self::Sha3_224 => 28,
+            Self::Blake2s | Self::Sha256 | Self::Sha3_256 => 32,
+            Self::Sha384 | Self::Sha3_384 => 48,
+            Self::Blake2b | Self::Sha3_512 | Self::Sha512 => 64,
+        }
+    }
 }
 
 impl fmt::Display for HashAlgorithm {

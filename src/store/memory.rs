@@ -1,6 +1,9 @@
 //! Objects in memory: the model that other stores are compared with, and a store for tests.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,6 +27,7 @@ pub struct MemoryStore {
 struct Objects {
     drafts: HashMap<Attempt, Vec<u8>>,
     published: HashMap<String, (Attempt, Bytes)>,
+    held: HashSet<String>,
 }
 
 impl MemoryStore {
@@ -39,6 +43,11 @@ impl MemoryStore {
     pub fn is_empty(&self) -> bool {
         let objects = self.objects.lock();
         objects.drafts.is_empty() && objects.published.is_empty()
+    }
+
+    /// From now on something depends on the object.
+    pub fn hold(&self, url: &str) {
+        self.objects.lock().held.insert(url.to_owned());
     }
 
     fn url(&self, image: &ImageId) -> String {
@@ -111,8 +120,16 @@ impl Store for MemoryStore {
 
     async fn delete(&self, url: &str) -> Result<()> {
         self.object(url)?;
-        self.objects.lock().published.remove(url);
+        let mut objects = self.objects.lock();
+        if objects.held.contains(url) {
+            return Err(Error::Busy(url.to_owned()));
+        }
+        objects.published.remove(url);
         Ok(())
+    }
+
+    async fn in_use(&self, url: &str) -> Result<bool> {
+        Ok(self.objects.lock().held.contains(url))
     }
 
     async fn discard(&self, intent: &Intent) -> Result<()> {

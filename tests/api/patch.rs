@@ -6,7 +6,6 @@ use crate::support::{
     app::{TestApp, text},
     wire::Request,
 };
-use fresnel::{api, control::Settings};
 
 #[test]
 fn changes_are_made_in_order_and_shown() {
@@ -95,22 +94,6 @@ fn locations_that_nobody_sees_nobody_changes() {
     assert_eq!(
         text(&refused),
         "It's not allowed to remove locations if locations are invisible."
-    );
-}
-
-#[test]
-fn locations_that_everybody_sees_are_not_edited_either() {
-    let settings = Settings {
-        show_multiple_locations: true,
-        ..Settings::default()
-    };
-    let app = TestApp::with(settings, api::Settings::default());
-    let image = app.create(&json!({}));
-    let refused = app.patch(&image, &json!([{"op": "remove", "path": "/locations/0"}]));
-    assert_eq!(refused.status, 403);
-    assert_eq!(
-        text(&refused),
-        "It's not allowed to remove locations at this site."
     );
 }
 

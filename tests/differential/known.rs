@@ -46,12 +46,40 @@ pub(super) enum Must {
 pub(super) const KNOWN: &[Known] = &[
     Known {
         entry: "A version is listed when what it promises works",
+        steps: &["versions: *"],
+        parts: &[Body],
+    },
+    Known {
+        entry: "Cinder's validation data",
+        steps: &["locations: an address with another store's name, as Cinder sends it"],
+        parts: &[Body],
+    },
+    Known {
+        entry: "`Allow` names every method of a path",
         steps: &[
-            "versions: *",
-            "errors: a version that never was",
-            "routes: GET /V2/images",
-            "routes: GET /v2;x=y/images",
+            "locations: other methods",
+            "locations: no method of locations",
         ],
+        parts: &[Headers],
+    },
+    Known {
+        entry: "Wrong requests are 400, not 500",
+        steps: &["locations: GET /v2/images/{u1001}/locations {}"],
+        parts: &[Status, Body],
+    },
+    Known {
+        entry: "A location that cannot be used is refused at once",
+        steps: &[
+            "locations: an unusable address: a scheme of no store",
+            "locations: an unusable address: a file",
+            "locations: an unusable address: nothing",
+            "locations: an unusable address: an image without formats",
+        ],
+        parts: &[Status, Headers, Body],
+    },
+    Known {
+        entry: "Changes of locations are all or nothing",
+        steps: &["locations: an image that has other locations"],
         parts: &[Body],
     },
     Known {

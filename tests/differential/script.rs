@@ -8,6 +8,8 @@
 //! GET /v2/images/{image}
 //! ```
 //!
+//! Headers before the first request are those of all.
+//!
 //! A body begins with `{`, `[`, `"` or `=` (the rest of the line as it is), or is `@N` (N bytes of a
 //! pattern) or `@hex:…+N` (these, then zeros up to N bytes), each with `/SIZE` to send it in chunks of
 //! SIZE bytes. `{u7}` is a fixed id.
@@ -46,19 +48,23 @@ pub(super) fn read(area: &str) -> Vec<Step> {
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut steps: Vec<Step> = Vec::new();
+    let mut everywhere = Vec::new();
     let mut comment = None;
     for (index, line) in text.lines().enumerate() {
         let place = format!("{area}:{}", index + 1);
         if let Some(words) = line.strip_prefix("# ") {
             comment = Some(words.to_owned());
         } else if let Some(detail) = line.strip_prefix("  ") {
-            let step = steps.last_mut();
-            let step = step.unwrap_or_else(|| panic!("{place}: a detail of no request"));
-            step.add(detail, &place);
+            match steps.last_mut() {
+                Some(step) => step.add(detail, &place),
+                None => everywhere.push(header(detail, &place)),
+            }
         } else if line.is_empty() {
             comment = None;
         } else {
-            steps.push(Step::parse(area, place, line, comment.take()));
+            let mut step = Step::parse(area, place, line, comment.take());
+            step.headers.clone_from(&everywhere);
+            steps.push(step);
         }
     }
     steps
@@ -88,11 +94,7 @@ impl Step {
                 .unwrap_or_else(|| panic!("{place}: `> name = /pointer`"));
             self.keeps.push((name.to_owned(), pointer.to_owned()));
         } else {
-            let (name, value) = detail
-                .split_once(':')
-                .unwrap_or_else(|| panic!("{place}: `name: value`"));
-            self.headers
-                .push((name.to_owned(), value.trim().to_owned()));
+            self.headers.push(header(detail, place));
         }
     }
 
@@ -131,6 +133,13 @@ impl Step {
         let owned = headers.into_iter();
         owned.map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
     }
+}
+
+fn header(detail: &str, place: &str) -> (String, String) {
+    let (name, value) = detail
+        .split_once(':')
+        .unwrap_or_else(|| panic!("{place}: `name: value`"));
+    (name.to_owned(), value.trim().to_owned())
 }
 
 /// `{name}` becomes the variable's value, `{u7}` a fixed id.

@@ -6,11 +6,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use fresnel::{
     api::{self, Api},
     base::limits::MIB,
-    buf::Pool,
-    control::{Control, Db, Leases, Settings, StoreSettings, db},
+    buf::{Chunk, Pool},
+    control::{Control, Db, Leases, Settings, StoreSettings, db, job},
     data::{self, Plane, digest::Engine},
     http::{self, Config, Listener, Shutdown, drain, serve},
-    model::StoreId,
+    model::{Attempt, ImageId, StoreId},
     store::{Registry, Store, memory::MemoryStore},
 };
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub(crate) struct TestApp {
     address: SocketAddr,
     pub(crate) store: Arc<MemoryStore>,
     _shutdown: Shutdown,
-    _runtime: Runtime,
+    runtime: Runtime,
     _folder: tempfile::TempDir,
 }
 
@@ -63,7 +63,7 @@ impl TestApp {
             address,
             store,
             _shutdown: shutdown,
-            _runtime: runtime,
+            runtime,
             _folder: folder,
         }
     }
@@ -112,6 +112,25 @@ impl TestApp {
         let created = self.post("/v2/images", image);
         assert_eq!(created.status, 201, "{}", text(&created));
         created.json()["self"].as_str().unwrap().to_owned()
+    }
+
+    /// Puts an object into the store that no image has, and returns its address.
+    #[track_caller]
+    pub(crate) fn object(&self, bytes: &[u8]) -> String {
+        let chunk = Chunk::new(bytes.to_vec().into());
+        let image = ImageId::random();
+        self.runtime.block_on(async {
+            let intent = self.store.intend(&image, Attempt::random(), None);
+            let intent = intent.await.unwrap();
+            let mut writer = self.store.writer(&intent, None).await.unwrap();
+            writer.write(chunk).await.unwrap();
+            writer.commit().await.unwrap().url
+        })
+    }
+
+    /// Whether there is an object at the address.
+    pub(crate) fn has_object(&self, url: &str) -> bool {
+        self.runtime.block_on(self.store.size(url)).is_ok()
     }
 
     /// Creates an image with these bytes, raw and bare.
@@ -168,6 +187,8 @@ async fn assemble(
         engine: Engine::new(1).unwrap(),
         settings: data::Settings::default(),
     };
-    let control = Control::new(db, stores, settings, leases);
-    Api::new(Arc::new(control), Arc::new(plane), api).unwrap()
+    let control = Arc::new(Control::new(db, stores, settings, leases));
+    let plane = Arc::new(plane);
+    tokio::spawn(job::run(control.clone(), plane.clone()));
+    Api::new(control, plane, api).unwrap()
 }

@@ -186,6 +186,20 @@ impl<'a> Walk<'a> {
                     python::repr_str(missing)
                 ))
             }
+            "dependentRequired" => {
+                let object = instance.as_object()?;
+                let rules = rule.as_object()?.iter();
+                let mut rules = rules.filter(|(name, _)| object.contains_key(*name));
+                let (name, missing) = rules.find_map(|(name, needed)| {
+                    let missing = names_of(needed).find(|needed| !object.contains_key(*needed));
+                    Some((name, missing?))
+                })?;
+                Some(format!(
+                    "{} is a dependency of {}",
+                    python::repr_str(missing),
+                    python::repr_str(name)
+                ))
+            }
             _ => None,
         }
     }

@@ -1,5 +1,8 @@
 //! `/v2/info`: what this site offers (reference A.9).
 
+use std::collections::HashMap;
+
+use futures_util::future::join_all;
 use serde_json::{Map, Value, json as value};
 
 use super::json;
@@ -7,6 +10,7 @@ use crate::{
     api::{Api, Call, Error, Result},
     control::{Caller, Rule, StoreSettings, policy::Target, protect::Operation},
     http::Response,
+    model::StoreId,
 };
 
 /// `GET /v2/info/import`: no method works yet, and none is listed.
@@ -33,11 +37,18 @@ pub async fn stores_detail(api: &Api, call: Call) -> Result<Response> {
     }
     let policy = &api.control.policy;
     policy.allow(Rule::StoresInfoDetail, &call.caller, Target::Service)?;
+    let known = api.control.stores.iter().map(|store| async move {
+        let details = store.details().await;
+        (store.id(), details)
+    });
+    let mut known: HashMap<&StoreId, _> = join_all(known).await.into_iter().collect();
     listed(api, |store, shown| {
         let kind = api.control.stores.get(&store.id).map(|store| store.kind());
+        let mut properties = store.properties.clone();
+        properties.extend(known.remove(&store.id).unwrap_or_default());
         shown.insert("type".into(), kind.into());
         shown.insert("weight".into(), store.weight.into());
-        shown.insert("properties".into(), store.properties.clone().into());
+        shown.insert("properties".into(), properties.into());
     })
 }
 
@@ -76,7 +87,10 @@ pub async fn usage(_: &Api, _: Call) -> Result<Response> {
     Ok(json(r#"{"usage": {}}"#.into()))
 }
 
-fn listed(api: &Api, add: impl Fn(&StoreSettings, &mut Map<String, Value>)) -> Result<Response> {
+fn listed(
+    api: &Api,
+    mut add: impl FnMut(&StoreSettings, &mut Map<String, Value>),
+) -> Result<Response> {
     let control = &api.control;
     if !control.settings.multistore {
         return Err(Error::SingleStore);

@@ -17,6 +17,9 @@ pub enum Error {
     /// The attempt was fenced, or its node's lease ran out: nothing was published.
     #[error("the lease is lost")]
     Lost,
+    /// Another image has the object that a location names.
+    #[error("another image has the object")]
+    Taken,
     /// No such row, or none that the viewer may know of.
     #[error("no such row")]
     NotFound,

@@ -15,6 +15,7 @@ use super::{
     conn::Row,
     dialect::Dialect,
     error::{Error, Result},
+    job,
     pool::transact,
     rows::cell,
     save,
@@ -127,11 +128,13 @@ impl Db {
         Ok(self.pool.execute(&sql).await? == 1)
     }
 
-    /// Takes a node away that ends in order. Writes that it leaves behind are dead at once.
+    /// Takes a node away that ends in order. Writes that it leaves behind are dead at once, and its
+    /// jobs wait for another.
     ///
     /// # Errors
     /// Only those of the database.
     pub async fn node_leave(&self, node: NodeId) -> Result<()> {
+        self.pool.execute(&job::give_back(node)).await?;
         let mut sql = Sql::new("DELETE FROM fresnel_nodes WHERE id = ?");
         self.pool.execute(sql.bind(node.to_string())).await?;
         Ok(())
@@ -321,6 +324,6 @@ fn expired(dialect: Dialect, column: &str) -> String {
     )
 }
 
-fn micros(duration: Duration) -> i64 {
+pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)
 }

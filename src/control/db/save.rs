@@ -8,6 +8,7 @@ use super::{
     Db,
     dialect::Dialect,
     error::{Error, Result},
+    job,
     pool::{Transaction, transact},
     sql::{Sql, Value},
 };
@@ -64,7 +65,8 @@ impl Db {
         })
     }
 
-    /// Marks the image and all its children deleted, if its status still is the one given.
+    /// Marks the image and all its children deleted, if its status still is the one given, and
+    /// ends its jobs.
     ///
     /// # Errors
     /// [`Error::Conflict`] when the status is another by now; [`Error::NotFound`] when the image
@@ -73,6 +75,7 @@ impl Db {
         let now = self.pool.dialect().stored(Utc::now().naive_utc());
         let id = image.id.as_str();
         transact!(self.pool, |transaction| {
+            job::cancel(transaction, &image.id).await?;
             let mut sql = Sql::new(
                 "UPDATE images SET status = ?, deleted = true, deleted_at = ?, updated_at = ? \
                  WHERE id = ? AND status = ? AND deleted = false",

@@ -3,9 +3,13 @@
 use super::{ATTEMPTS_MAX, now, text};
 use crate::{
     control::{
-        Caller, Control, Error, Result, Rule, db, policy::Target, protect::Operation, quota,
+        Caller, Control, Error, Result, Rule, db,
+        location::{NewLocation, Refusal},
+        policy::Target,
+        protect::Operation,
+        quota,
     },
-    model::{Image, ImageId, ProjectId, Status, Visibility},
+    model::{Image, ImageId, Location, ProjectId, Status, Visibility},
 };
 
 /// One operation of a patch, parsed and checked against the schema.
@@ -24,10 +28,17 @@ pub enum Change {
     },
     /// `remove` of what every image has: never.
     RemoveBase(&'static str),
-    /// Something with locations, which is refused: `add`, `update` or `remove`.
-    Locations(&'static str),
-    /// `replace` of all locations with none.
-    ClearLocations,
+    /// `add` of a location.
+    AddLocation {
+        /// A place of the list: a number or `-`.
+        place: String,
+        /// What.
+        location: NewLocation,
+    },
+    /// `replace` of all locations; with none it is refused.
+    ReplaceLocations(Vec<NewLocation>),
+    /// `remove` of a location, by its place.
+    RemoveLocation(String),
 }
 
 /// What a patch does with a custom property. A value is null only where the schema says so.
@@ -78,7 +89,7 @@ impl Control {
             }
             let mut after = before.clone();
             for change in changes {
-                self.apply(caller, &mut after, change)?;
+                self.apply(caller, &mut after, change).await?;
             }
             if after
                 .properties
@@ -92,8 +103,16 @@ impl Control {
                 return Err(Error::NotOwner);
             }
             after.updated_at = now();
-            match self.db.image_save(&before, &after).await {
-                Ok(()) => return Ok(self.readable(caller, after)),
+            let kept = |old: &&Location| after.locations.iter().any(|new| new.id == old.id);
+            let removed = before.locations.iter().filter(|old| !kept(old));
+            let removed: Vec<Location> = removed.cloned().collect();
+            self.refuse_in_use(id, &removed).await?;
+            match self.save_located(&before, &after, None).await {
+                Ok(()) => {
+                    self.forget(id, &removed).await;
+                    return Ok(self.readable(caller, after));
+                }
+                Err(db::Error::Taken) => return Err(Refusal::Unusable.into()),
                 // Another request changed the status meanwhile: judge again by what it is now.
                 Err(db::Error::Conflict) => {}
                 Err(db::Error::NotFound) => return Err(Error::ImageNotFound(id.clone())),
@@ -104,7 +123,7 @@ impl Control {
     }
 
     /// Policies see the image as the changes before this one have made it.
-    fn apply(&self, caller: &Caller, image: &mut Image, change: &Change) -> Result<()> {
+    async fn apply(&self, caller: &Caller, image: &mut Image, change: &Change) -> Result<()> {
         match change {
             Change::Set(attribute) => self.set(caller, image, attribute),
             Change::SetNew(name) => {
@@ -119,17 +138,18 @@ impl Control {
                 self.allow(Rule::ModifyImage, caller, image)?;
                 Err(Error::PropertyFixed((*name).to_owned()))
             }
-            Change::ClearLocations => Err(Error::LocationsCleared),
-            Change::Locations(action) => {
-                let rule = match *action {
-                    "remove" => Rule::DeleteImageLocation,
-                    _ => Rule::SetImageLocation,
-                };
-                self.allow(rule, caller, image)?;
-                Err(match self.settings.show_multiple_locations {
-                    false => Error::LocationsInvisible(action),
-                    true => Error::LocationsFixed(action),
-                })
+            Change::ReplaceLocations(none) if none.is_empty() => Err(Refusal::Cleared.into()),
+            Change::ReplaceLocations(locations) => {
+                self.allow(Rule::SetImageLocation, caller, image)?;
+                self.edit_replace(image, locations).await
+            }
+            Change::AddLocation { place, location } => {
+                self.allow(Rule::SetImageLocation, caller, image)?;
+                self.edit_add(image, place, location).await
+            }
+            Change::RemoveLocation(place) => {
+                self.allow(Rule::DeleteImageLocation, caller, image)?;
+                Ok(self.edit_remove(image, place)?)
             }
         }
     }

@@ -1,0 +1,252 @@
+//! Background work (DESIGN 6.2): what goes on after its request is answered, and survives the
+//! process that began it.
+//!
+//! A job is a row of `fresnel_jobs` as long as it is not done. A node that takes one writes its id
+//! there, and its lease covers it: when the node dies, another takes the job over. The end of a job
+//! and what it did to its image are one transaction, so a node that slept through its lease records
+//! nothing.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{
+    Db, NodeId,
+    conn::Row,
+    dialect::Dialect,
+    error::{Error, Result},
+    journal::micros,
+    pool::{Transaction, transact},
+    rows::cell,
+    save,
+    sql::Sql,
+};
+use crate::model::{Image, ImageId};
+
+const TABLE: &str = "fresnel_jobs";
+
+/// The key of a job.
+pub type JobId = Uuid;
+
+/// What a job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobKind {
+    /// Computes the digests of an image whose bytes a client has registered.
+    Digest,
+}
+
+impl JobKind {
+    const TEXT: [(Self, &'static str); 1] = [(Self::Digest, "digest")];
+
+    /// The text of the column.
+    pub fn as_str(self) -> &'static str {
+        Self::TEXT[self as usize].1
+    }
+}
+
+/// A job to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewJob {
+    /// Its key.
+    pub id: JobId,
+    /// What to do.
+    pub kind: JobKind,
+    /// To which image. With the image the job goes.
+    pub image: ImageId,
+    /// How: JSON, by kind.
+    pub input: String,
+}
+
+/// A job that nobody works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its key.
+    pub id: JobId,
+    /// What to do.
+    pub kind: JobKind,
+    /// To which image.
+    pub image: ImageId,
+    /// How: JSON, by kind.
+    pub input: String,
+    /// How often a node has begun it.
+    pub attempts: u32,
+}
+
+impl Db {
+    /// Records a job on its own.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn job_add(&self, job: &NewJob) -> Result<()> {
+        self.pool.execute(&insert(self.pool.dialect(), job)).await?;
+        Ok(())
+    }
+
+    /// Jobs whose time has come and that no live node works on, oldest first. Kinds that this
+    /// version does not know are left to the nodes that do.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn jobs_waiting(&self, limit: u32) -> Result<Vec<Job>> {
+        let dialect = self.pool.dialect();
+        let mut sql = Sql::new(format!(
+            "SELECT id, kind, image_id, input, attempts FROM fresnel_jobs WHERE {} AND kind IN ",
+            free(dialect)
+        ));
+        sql.push_list(JobKind::TEXT.map(|(_, name)| name));
+        sql.push(" ORDER BY added_at_us LIMIT ?")
+            .bind(i64::from(limit));
+        self.pool.fetch(&sql).await?.iter().map(job).collect()
+    }
+
+    /// Takes a job for a node; counts the attempt. False: another was first.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn job_claim(&self, id: JobId, node: NodeId) -> Result<bool> {
+        let mut sql = Sql::new(format!(
+            "UPDATE fresnel_jobs SET node_id = ?, attempts = attempts + 1 WHERE id = ? AND {}",
+            free(self.pool.dialect())
+        ));
+        sql.bind(node.to_string()).bind(id.to_string());
+        Ok(self.pool.execute(&sql).await? == 1)
+    }
+
+    /// Whether the job is still there and the node's, by its lease.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn job_holds(&self, id: JobId, node: NodeId) -> Result<bool> {
+        let mut sql = Sql::new(format!(
+            "SELECT 1 FROM fresnel_jobs WHERE id = ? AND node_id = ? AND {}",
+            lease_holds(self.pool.dialect())
+        ));
+        sql.bind(id.to_string()).bind(node.to_string());
+        Ok(!self.pool.fetch(&sql).await?.is_empty())
+    }
+
+    /// Ends a job and records what it did to its image, all or nothing: see [`Db::image_save`].
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the job is not the node's any more; [`Error::Conflict`] when the image
+    /// has moved; [`Error::NotFound`] when it is gone.
+    pub async fn job_finish(
+        &self,
+        id: JobId,
+        node: NodeId,
+        before: &Image,
+        after: &Image,
+    ) -> Result<()> {
+        let delete = delete(self.pool.dialect(), id, node);
+        transact!(self.pool, |t| {
+            if t.execute(&delete).await? != 1 {
+                return Err(Error::Lost);
+            }
+            save::save(t, before, after).await
+        })
+    }
+
+    /// Ends a job that there is nothing to record of. One that is not the node's stays.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn job_drop(&self, id: JobId, node: NodeId) -> Result<()> {
+        let sql = delete(self.pool.dialect(), id, node);
+        self.pool.execute(&sql).await?;
+        Ok(())
+    }
+
+    /// Gives a job back: it waits for a node again, at least for `wait`.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn job_release(&self, id: JobId, node: NodeId, wait: Duration) -> Result<()> {
+        let mut sql = Sql::new(format!(
+            "UPDATE fresnel_jobs SET node_id = NULL, not_before_us = {} + ? \
+             WHERE id = ? AND node_id = ?",
+            self.pool.dialect().clock_us()
+        ));
+        sql.bind(micros(wait)).bind(id.to_string());
+        self.pool.execute(sql.bind(node.to_string())).await?;
+        Ok(())
+    }
+}
+
+/// [`Db::job_add`] as a part of a transaction.
+pub(super) async fn add(transaction: &mut Transaction, job: &NewJob) -> Result<()> {
+    let sql = insert(transaction.dialect(), job);
+    transaction.execute(&sql).await?;
+    Ok(())
+}
+
+/// Takes the jobs of an image away: who works on one finds that it does not hold it.
+pub(super) async fn cancel(transaction: &mut Transaction, image: &ImageId) -> Result<()> {
+    let mut sql = Sql::new("DELETE FROM fresnel_jobs WHERE image_id = ?");
+    transaction.execute(sql.bind(image.as_str())).await?;
+    Ok(())
+}
+
+/// Gives back what a node works on that ends in order. It is no attempt that failed.
+pub(super) fn give_back(node: NodeId) -> Sql {
+    let mut sql = Sql::new(
+        "UPDATE fresnel_jobs SET node_id = NULL, attempts = attempts - 1 WHERE node_id = ?",
+    );
+    sql.bind(node.to_string());
+    sql
+}
+
+fn insert(dialect: Dialect, job: &NewJob) -> Sql {
+    let now = dialect.clock_us();
+    let mut sql = Sql::new(format!(
+        "INSERT INTO fresnel_jobs (id, kind, image_id, input, attempts, added_at_us, \
+         not_before_us) VALUES (?, ?, ?, ?, 0, {now}, {now})"
+    ));
+    sql.bind(job.id.to_string()).bind(job.kind.as_str());
+    sql.bind(job.image.as_str()).bind(job.input.as_str());
+    sql
+}
+
+fn delete(dialect: Dialect, id: JobId, node: NodeId) -> Sql {
+    let mut sql = Sql::new(format!(
+        "DELETE FROM fresnel_jobs WHERE id = ? AND node_id = ? AND {}",
+        lease_holds(dialect)
+    ));
+    sql.bind(id.to_string()).bind(node.to_string());
+    sql
+}
+
+/// Nobody works on it, and its time has come.
+fn free(dialect: Dialect) -> String {
+    format!(
+        "not_before_us <= {} AND NOT {}",
+        dialect.clock_us(),
+        lease_holds(dialect)
+    )
+}
+
+/// The node that works on it has a lease.
+fn lease_holds(dialect: Dialect) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM fresnel_nodes n WHERE n.id = fresnel_jobs.node_id \
+         AND n.lease_until_us > {})",
+        dialect.clock_us()
+    )
+}
+
+fn job(row: &Row) -> Result<Job> {
+    let corrupt = |column| Error::Corrupt {
+        table: TABLE,
+        column,
+    };
+    let id = cell(row.text(0), TABLE, "id")?;
+    let kind = cell(row.text(1), TABLE, "kind")?;
+    let known = JobKind::TEXT.iter().find(|(_, name)| *name == kind);
+    let attempts = cell(row.int(4), TABLE, "attempts")?;
+    Ok(Job {
+        id: id.parse().map_err(|_| corrupt("id"))?,
+        kind: known.ok_or_else(|| corrupt("kind"))?.0,
+        image: ImageId::new(cell(row.text(2), TABLE, "image_id")?),
+        input: cell(row.text(3), TABLE, "input")?,
+        attempts: u32::try_from(attempts).unwrap_or(0),
+    })
+}

@@ -1,0 +1,73 @@
+//! Why a location is refused, in Glance's words.
+
+use crate::model::Status as ImageStatus;
+
+/// The outcomes of naming, changing and removing locations that are nobody's failure.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// `show_multiple_locations` is off.
+    #[error("It's not allowed to {0} locations if locations are invisible.")]
+    Invisible(&'static str),
+    /// Locations change in few statuses.
+    #[error("It's not allowed to {action} locations if image status is {status}.")]
+    Status {
+        /// `add`, `replace` or `remove`.
+        action: &'static str,
+        /// The image's.
+        status: ImageStatus,
+    },
+    /// No place of the list of locations.
+    #[error("Invalid position for {0} a location.")]
+    Position(&'static str),
+    /// An image keeps one location.
+    #[error("Cannot remove last location in the image.")]
+    Last,
+    /// An address that no store reads, that clients may not name, where nothing is, or where the
+    /// bytes of another image are.
+    #[error("Invalid location")]
+    Unusable,
+    /// The image has the object already.
+    #[error("The location {0} already exists")]
+    Duplicate(String),
+    /// New addresses for an image that has others; the text lists those.
+    #[error("Original locations is not empty: {0}")]
+    Present(String),
+    /// Metadata of a location is text, in lists and objects.
+    #[error(
+        "The image metadata key {key} has an invalid type of {found}. Only dict, list, and unicode \
+         are supported."
+    )]
+    Metadata {
+        /// Where.
+        key: String,
+        /// Python's name of what is there.
+        found: &'static str,
+    },
+    /// More locations than the quota.
+    #[error(
+        "The limit has been exceeded on the number of allowed image locations. Attempted: \
+         {attempted}, Maximum: {maximum}"
+    )]
+    TooMany {
+        /// With the new ones.
+        attempted: u64,
+        /// The quota.
+        maximum: u64,
+    },
+    /// Digests that come with a location and contradict the image, or make no sense; the text says
+    /// how.
+    #[error("{0}")]
+    Contradiction(String),
+    /// The same, where the location is the request.
+    #[error("{0}")]
+    Digest(String),
+    /// Only services register other addresses than those of the web.
+    #[error("http store must be enabled to use location API by normal user.")]
+    NotForUsers,
+    /// A task of Glance holds the image.
+    #[error("Image has active task")]
+    ActiveTask,
+    /// All locations replaced with none.
+    #[error("Cannot set locations to empty list.")]
+    Cleared,
+}

@@ -1,0 +1,150 @@
+//! `/v2/images/{id}/locations` (reference A.5.6, B.4): a service registers bytes that it has put
+//! into a store itself.
+//!
+//! What is wrong with the address is told at once, where Glance answers 202 and fails later
+//! unseen. Then one transaction moves the image: without a digest given it is `active` with its
+//! digests to come, with one it is `importing` until the bytes are found to be those.
+
+use serde_json::Map;
+use tracing::info;
+use uuid::Uuid;
+
+use super::{NewLocation, Refusal, validation};
+use crate::{
+    control::{
+        Caller, Control, Error, Result, Rule,
+        db::{self, JobKind, NewJob},
+        image::{ATTEMPTS_MAX, now},
+        job::DigestInput,
+    },
+    model::{HashAlgorithm, Image, ImageId, Location, LocationStatus, Status},
+};
+
+/// The property by which a task of Glance holds an image.
+const IMPORT_LOCK: &str = "os_glance_import_task";
+
+/// What a service says of bytes that are there already.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registration {
+    /// Where.
+    pub url: String,
+    /// What they hash to.
+    pub digest: Option<(HashAlgorithm, String)>,
+}
+
+impl Control {
+    /// Gives a queued image its bytes.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::ImageNotFound`], [`Error::Location`], [`Error::Denied`],
+    /// [`Error::Location`], [`Error::Location`], [`Error::Location`],
+    /// [`Error::FormatsUnset`], [`Error::Location`] and its like, and the store's and the
+    /// database's.
+    pub async fn location_add(
+        &self,
+        caller: &Caller,
+        id: &ImageId,
+        given: &Registration,
+    ) -> Result<()> {
+        caller.may_change()?;
+        for _ in 0..ATTEMPTS_MAX {
+            let queued = self.load(caller, id, Error::ImageNotFound).await?;
+            if queued.status != Status::Queued {
+                return Err(Refusal::Status {
+                    action: "add",
+                    status: queued.status,
+                }
+                .into());
+            }
+            let rule = Rule::AddImageLocation;
+            self.allow(rule, caller, &queued)?;
+            self.check_registration(caller, given)?;
+            if queued.properties.contains_key(IMPORT_LOCK) {
+                return Err(Refusal::ActiveTask.into());
+            }
+            let (after, job) = self.registered(&queued, given).await?;
+            match self.save_located(&queued, &after, job.as_ref()).await {
+                Ok(()) => {
+                    info!(request.id = caller.request_id, image.id = %id, url = given.url, status = %after.status, "Registered a location of image {id}");
+                    self.job_added.notify_one();
+                    return Ok(());
+                }
+                Err(db::Error::Taken) => return Err(Refusal::Unusable.into()),
+                // Another request changed the status meanwhile: judge again by what it is now.
+                Err(db::Error::Conflict) => {}
+                Err(db::Error::NotFound) => return Err(Error::ImageNotFound(id.clone())),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// Where the image's bytes are.
+    ///
+    /// # Errors
+    /// [`Error::ImageNotFound`], [`Error::Denied`].
+    pub async fn locations_show(&self, caller: &Caller, id: &ImageId) -> Result<Vec<Location>> {
+        let image = self.load(caller, id, Error::ImageNotFound).await?;
+        let rule = Rule::FetchImageLocation;
+        self.allow(rule, caller, &image)?;
+        let mut locations = image.locations;
+        locations.retain(|location| location.status == LocationStatus::Active);
+        Ok(locations)
+    }
+
+    fn check_registration(&self, caller: &Caller, given: &Registration) -> Result<()> {
+        let reads_web = || self.stores.iter().any(|store| store.kind() == "http");
+        let may = caller.is_service() || (given.url.starts_with("http") && reads_web());
+        if !may {
+            return Err(Refusal::NotForUsers.into());
+        }
+        match &given.digest {
+            Some((algorithm, value)) => Ok(validation::check_digest(*algorithm, value)?),
+            None => Ok(()),
+        }
+    }
+
+    /// The image with its location, and what is still to be done to it.
+    async fn registered(
+        &self,
+        queued: &Image,
+        given: &Registration,
+    ) -> Result<(Image, Option<NewJob>)> {
+        self.expect(queued)?;
+        let location = NewLocation {
+            url: given.url.clone(),
+            metadata: Map::new(),
+            validation: Vec::new(),
+        };
+        let mut image = queued.clone();
+        self.add(&mut image, usize::MAX, &location).await?;
+        image.updated_at = now();
+        let verify = self.settings.do_secure_hash && given.digest.is_some();
+        image.status = queued.status.transition(match verify {
+            true => Status::Importing,
+            false => Status::Active,
+        })?;
+        let named = given.digest.as_ref().map(|(algorithm, _)| *algorithm);
+        let algorithm = named.unwrap_or(self.settings.hashing_algorithm);
+        let value = given.digest.as_ref().map(|(_, value)| value.clone());
+        if named.is_some() || self.settings.do_secure_hash {
+            image.os_hash_algo = Some(algorithm.to_string());
+        }
+        if !self.settings.do_secure_hash {
+            image.os_hash_value = value;
+            return Ok((image, None));
+        }
+        let input = DigestInput {
+            url: given.url.clone(),
+            algorithm: algorithm.to_string(),
+            expected: value,
+        };
+        let job = NewJob {
+            id: Uuid::new_v4(),
+            kind: JobKind::Digest,
+            image: queued.id.clone(),
+            input: input.to_json(),
+        };
+        Ok((image, Some(job)))
+    }
+}
