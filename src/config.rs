@@ -233,6 +233,7 @@ fn control_settings(
         image_property_quota: images.image_property_quota.0,
         image_tag_quota: images.image_tag_quota.0,
         image_location_quota: images.image_location_quota.0,
+        user_storage_quota_bytes: Some(images.user_storage_quota.0).filter(|bytes| *bytes > 0),
         image_size_cap_bytes: images.image_size_cap,
         disk_formats: formats.disk_formats,
         container_formats: formats.container_formats,

@@ -8,6 +8,7 @@ mod jobs;
 mod journal;
 mod lists;
 mod members;
+mod quota;
 mod schema;
 
 use chrono::{NaiveDateTime, TimeDelta, Utc};

@@ -15,6 +15,7 @@ mod fuzz;
 mod http;
 mod inspect;
 mod policy;
+mod quota;
 mod rbd;
 mod store;
 mod support;

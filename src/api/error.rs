@@ -291,7 +291,9 @@ fn of_control(error: &control::Error) -> Verdict {
         | E::TooManyTagsOn { .. }
         | E::TooManyMembers { .. }
         | E::ImageTooLarge
-        | E::MediaFull => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
+        | E::MediaFull
+        | E::StorageQuotaFull { .. }
+        | E::LimitExceeded { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
         E::GoneDuringUpload(_) | E::AddDisabled => (StatusCode::GONE, Explanation),
         E::FormatsUnset(_)
         | E::PreferUnavailable
@@ -368,6 +370,7 @@ fn of_db(error: &db::Error) -> Verdict {
         | db::Error::Lost
         | db::Error::Taken
         | db::Error::NotFound
+        | db::Error::OverQuota(_)
         | db::Error::MarkerUnknown
         | db::Error::MarkerHidden
         | db::Error::Corrupt { .. }

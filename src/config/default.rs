@@ -87,6 +87,9 @@ section! {
         image_location_quota: Quota = "10";
         /// Bytes of one image.
         image_size_cap: u64 = "1099511627776", min 1, max 1 << 63;
+        /// Bytes that the images of one project may have in stores, each location counted: a number
+        /// with `B`, `KB`, `MB`, `GB` or `TB` (of 1024), or without (bytes); 0 is no limit.
+        user_storage_quota: Bytes = "0";
         /// Show where an image's bytes are as `direct_url`. Addresses may tell more than users
         /// should know.
         show_image_direct_url: bool = "false";
@@ -119,5 +122,36 @@ impl Value for Quota {
 
     fn parse(text: &str) -> Result<Self, String> {
         i64::parse(text).map(|number| Self(u64::try_from(number).ok()))
+    }
+}
+
+/// A number of bytes with a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl Value for Bytes {
+    const KIND: &'static str = "size";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let shift = match &text[digits.len()..] {
+            "" | "B" => 0,
+            "KB" => 10,
+            "MB" => 20,
+            "GB" => 30,
+            "TB" => 40,
+            _ => return Err(Self::wrong(text)),
+        };
+        let number: Option<u64> = digits.parse().ok();
+        let bytes = number.and_then(|number| number.checked_mul(1_u64 << shift));
+        // The sums are signed.
+        let bytes = bytes.filter(|bytes| i64::try_from(*bytes).is_ok());
+        bytes.map(Self).ok_or_else(|| Self::wrong(text))
+    }
+}
+
+impl Bytes {
+    fn wrong(text: &str) -> String {
+        format!("{text:?} is not a number below 2^63 with B, KB, MB, GB, TB or without a unit")
     }
 }

@@ -34,12 +34,6 @@ pub(crate) const GUARDS: &[Guard] = &[
     },
     Guard {
         section: "DEFAULT",
-        name: "user_storage_quota",
-        harmless: &["0"],
-        reason: "quotas of projects are not supported yet",
-    },
-    Guard {
-        section: "DEFAULT",
         name: "metadata_encryption_key",
         harmless: &[],
         reason: "encrypted locations are not supported yet",

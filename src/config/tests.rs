@@ -182,6 +182,23 @@ mod values {
     }
 
     #[test]
+    fn a_storage_quota_has_a_unit_or_is_bytes() {
+        for (text, bytes) in [
+            ("0", None),
+            ("7", Some(7)),
+            ("7B", Some(7)),
+            ("3KB", Some(3 << 10)),
+            ("5TB", Some(5 << 40)),
+        ] {
+            let config = load_text(&format!("[DEFAULT]\nuser_storage_quota = {text}")).unwrap();
+            assert_eq!(config.control.user_storage_quota_bytes, bytes, "{text}");
+        }
+        for text in ["-1", "10 GB", "1gb", "GB", "1PB", "9223372036854775808"] {
+            load_text(&format!("[DEFAULT]\nuser_storage_quota = {text}")).unwrap_err();
+        }
+    }
+
+    #[test]
     fn a_negative_quota_is_none() {
         let config = load_text("[DEFAULT]\nimage_tag_quota = -1\nimage_member_quota = 0").unwrap();
         assert_eq!(config.control.image_tag_quota, None);

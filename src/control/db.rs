@@ -4,10 +4,10 @@
 //! between the three dialects is in `conn`, `dialect` and `schema/`. The tables of Glance hold what
 //! Glance would have written; what only we need is in tables named `fresnel_*`.
 //!
-//! **Locks** are always taken in this order, which no deadlock between ours can follow: rows of
-//! `fresnel_writes`, then those of `fresnel_jobs`, then the row of `images`, then its children.
-//! Glance locks the image first and its children after, too. A deadlock or a failed serialization
-//! that happens nevertheless is tried again, a bounded number of times.
+//! **Locks** are always taken in this order, which no deadlock between ours can follow: the row of
+//! `fresnel_quota`, then rows of `fresnel_writes`, then those of `fresnel_jobs`, then the row of
+//! `images`, then its children. Glance locks the image first and its children after, too. A deadlock
+//! or a failed serialization that happens nevertheless is tried again, a bounded number of times.
 //!
 //! **Moves** of a status are compare-and-swap: `UPDATE ... WHERE id AND status`, judged by the
 //! number of rows.
@@ -22,13 +22,14 @@ mod list;
 mod location;
 mod member;
 mod pool;
+mod quota;
 mod rows;
 mod save;
 mod schema;
 mod sql;
 mod url;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::model::{Image, ProjectId};
 
@@ -37,6 +38,10 @@ pub use job::{Job, JobId, JobKind, NewJob};
 pub use journal::{DeadWrite, NewWrite, NodeId};
 pub use list::{Column, Comparison, Direction, Filter, ListQuery, Listed, SortKey, TimeColumn};
 pub use location::Claim;
+pub use quota::{
+    Bounds, IMAGE_COUNT_TOTAL, IMAGE_COUNT_UPLOADING, IMAGE_SIZE_TOTAL, IMAGE_STAGE_TOTAL, Over,
+    Reservation, Stored, Usage,
+};
 pub use schema::{Check, Version};
 pub use url::{UrlError, masked};
 
@@ -93,6 +98,7 @@ impl fmt::Debug for Config {
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: Pool,
+    turns: Arc<quota::Turns>,
 }
 
 impl Db {
@@ -117,7 +123,10 @@ impl Db {
     /// [`Error::Url`]; nothing is connected yet.
     pub fn open(config: &Config) -> Result<Self> {
         let pool = Pool::new(config)?;
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            turns: Arc::default(),
+        })
     }
 
     /// How many statements were sent since the start: each is a round trip to the database.

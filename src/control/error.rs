@@ -228,6 +228,38 @@ pub enum Error {
     /// More bytes than `image_size_cap`.
     #[error("The incoming image is too large: The provided image is too large.")]
     ImageTooLarge,
+    /// `user_storage_quota`.
+    #[error(
+        "Image exceeds the storage quota: The size of the data {} will exceed the limit. \
+         {remaining_bytes} bytes remaining.",
+        or_none(.size_bytes.as_ref())
+    )]
+    StorageQuotaFull {
+        /// Of the image, where it is known.
+        size_bytes: Option<u64>,
+        /// Left without it.
+        remaining_bytes: i64,
+    },
+    /// A limit of Keystone's, in its unit (oslo.limit's words in Glance's).
+    #[error(
+        "The request returned a 413 Request Entity Too Large. This generally means that rate \
+         limiting or a quota threshold was breached.\n\nThe response body:\nProject {} is over a \
+         limit for [Resource {resource} is over limit of {limit} due to current usage {usage} and \
+         delta {delta}]",
+        or_none(.project.as_ref().map(ProjectId::as_str))
+    )]
+    LimitExceeded {
+        /// Whose.
+        project: Option<ProjectId>,
+        /// The limit's name.
+        resource: &'static str,
+        /// The limit.
+        limit: u64,
+        /// What is in use.
+        usage: u64,
+        /// What was asked for.
+        delta: u64,
+    },
     /// No room for the upload.
     #[error(
         "Image storage media is full: There is not enough disk space on the image storage media."
@@ -277,4 +309,9 @@ pub enum Error {
     /// The database failed, or answered what the operation has no word for.
     #[error(transparent)]
     Db(#[from] db::Error),
+}
+
+/// As Python shows what may be missing.
+fn or_none(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "None".to_owned(), |value| value.to_string())
 }

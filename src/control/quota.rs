@@ -1,7 +1,12 @@
-//! Static quotas of one image (reference C.7.1) and the numbers that its columns hold.
+//! Static quotas of one image (reference C.7.1) and the numbers that its columns hold; what a
+//! project may have in all is in `project`.
+
+mod project;
 
 use super::{Error, Result, Settings};
 use crate::model::Image;
+
+pub(super) use project::{Growth, told};
 
 /// Properties with this beginning are Glance's own: clients cannot set them, quotas do not count
 /// them.

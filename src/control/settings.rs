@@ -14,6 +14,8 @@ pub struct Settings {
     pub image_tag_quota: Option<u64>,
     /// `image_location_quota`.
     pub image_location_quota: Option<u64>,
+    /// `user_storage_quota`, of each project; none is no quota.
+    pub user_storage_quota_bytes: Option<u64>,
     /// `image_size_cap`.
     pub image_size_cap_bytes: u64,
     /// `[image_format] disk_formats`.
@@ -66,6 +68,7 @@ impl Default for Settings {
             image_property_quota: Some(128),
             image_tag_quota: Some(128),
             image_location_quota: Some(10),
+            user_storage_quota_bytes: None,
             image_size_cap_bytes: 1 << 40,
             disk_formats: words("ami ari aki vhd vhdx vmdk raw qcow2 vdi iso ploop"),
             container_formats: words("ami ari aki bare ovf ova docker compressed"),

@@ -12,9 +12,10 @@ use tracing::{Instrument, Span, debug, info, warn};
 
 use super::{
     Caller, Control, Error, Result, Rule,
-    db::{self, DeadWrite, NewWrite},
+    db::{self, DeadWrite, NewWrite, Reservation},
     image::now,
     lease::{Covered, Transfer},
+    quota::{self, Growth},
     sweep,
 };
 use crate::{
@@ -52,12 +53,14 @@ pub struct Upload {
     saving: Image,
     plan: WritePlan,
     covered: Covered,
+    growth: Option<Arc<Growth>>,
 }
 
 /// Control's end of the line to a running upload.
 #[derive(Debug)]
 pub struct UploadSteward {
     transfer: Arc<Transfer>,
+    growth: Option<Arc<Growth>>,
     gone: CancellationToken,
 }
 
@@ -99,6 +102,7 @@ async fn whole(
     let transfer = upload.covered.transfer().clone();
     let steward = UploadSteward {
         transfer: transfer.clone(),
+        growth: upload.growth.clone(),
         gone,
     };
     let outcome = match ingress::ingest(&plane, &upload.plan, source.as_mut(), &steward).await {
@@ -114,8 +118,8 @@ impl Control {
     ///
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::UnknownStore`], [`Error::ImageNotFound`], [`Error::Denied`],
-    /// [`Error::NotQueued`], [`Error::FormatsUnset`], [`Error::GoneDuringUpload`] when another upload
-    /// was first, and the store's and the database's.
+    /// [`Error::NotQueued`], [`Error::FormatsUnset`], [`Error::StorageQuotaFull`],
+    /// [`Error::LimitExceeded`], [`Error::GoneDuringUpload`] when another upload was first, and the store's and the database's.
     pub async fn upload_begin(
         self: &Arc<Self>,
         caller: &Caller,
@@ -167,21 +171,57 @@ impl Control {
             store,
             object: intent.object,
         };
-        match self.db.write_begin(&queued, &saving, &[write]).await {
-            Ok(()) => {}
-            Err(db::Error::Conflict | db::Error::NotFound) => {
+        match self
+            .begin(caller, &queued, &saving, write, request.size)
+            .await
+        {
+            Ok(growth) => Ok(Upload {
+                control: self.clone(),
+                saving,
+                plan,
+                covered,
+                growth,
+            }),
+            Err(Error::Db(db::Error::Conflict | db::Error::NotFound)) => {
                 covered.settle();
-                return Err(Error::GoneDuringUpload(id));
+                Err(Error::GoneDuringUpload(id))
+            }
+            Err(error @ (Error::StorageQuotaFull { .. } | Error::LimitExceeded { .. })) => {
+                covered.settle();
+                Err(error)
             }
             // Perhaps it was written: the sweep looks.
-            Err(error) => return Err(error.into()),
+            Err(error) => Err(error),
         }
-        Ok(Upload {
-            control: self.clone(),
-            saving,
-            plan,
-            covered,
-        })
+    }
+
+    /// Records the write, and reserves for it where the caller's project has a quota.
+    async fn begin(
+        &self,
+        caller: &Caller,
+        queued: &Image,
+        saving: &Image,
+        write: NewWrite,
+        size: DeclaredSize,
+    ) -> Result<Option<Arc<Growth>>> {
+        let Some(bounds) = self.bounds(caller).await? else {
+            self.db.write_begin(queued, saving, &[write], None).await?;
+            return Ok(None);
+        };
+        let size_bytes = match size {
+            DeclaredSize::Exact(bytes) => Some(bytes),
+            DeclaredSize::Hint(_) | DeclaredSize::Unknown => None,
+        };
+        let attempts = vec![write.attempt];
+        let writes = [write];
+        let reservation = Reservation { bounds, size_bytes };
+        let begun = self
+            .db
+            .write_begin(queued, saving, &writes, Some(&reservation));
+        match begun.await {
+            Ok(()) => Ok(Growth::of(&self.db, reservation, attempts)),
+            Err(error) => Err(quota::told(Some(&reservation.bounds), error)),
+        }
     }
 
     /// The store that an upload goes to.
@@ -238,6 +278,12 @@ impl Upload {
     /// ends what was not.
     pub async fn finish(self, receipts: &[Receipt]) -> Result<()> {
         let active = self.active(receipts);
+        if let (Some(growth), Some(size_bytes)) = (&self.growth, active.size_bytes)
+            && let Err(error) = growth.complete(size_bytes).await
+        {
+            self.undo().await;
+            return Err(error);
+        }
         let writes = self.covered.transfer().writes();
         let attempts: Vec<Attempt> = writes.iter().map(|write| write.attempt).collect();
         let node = self.covered.transfer().node();
@@ -273,8 +319,9 @@ impl Upload {
     /// Removes what there is and moves the image back to `queued`. Returns what the client is told.
     pub async fn fail(self, error: data::Error) -> Error {
         let id = self.saving.id.clone();
+        let refused = self.growth.as_ref().and_then(|growth| growth.refused());
         self.undo().await;
-        told(id, error)
+        refused.unwrap_or_else(|| told(id, error))
     }
 
     async fn undo(self) {
@@ -319,9 +366,10 @@ impl Steward for UploadSteward {
     async fn advance(&self, received_bytes: u64) -> Result<(), StopReason> {
         let new_bytes = self.transfer.set_received_bytes(received_bytes);
         counter!("fresnel_ingress_bytes_total").increment(new_bytes);
-        match self.transfer.stop_reason() {
-            Some(reason) => Err(reason),
-            None => Ok(()),
+        match (self.transfer.stop_reason(), &self.growth) {
+            (Some(reason), _) => Err(reason),
+            (None, Some(growth)) => growth.extend(received_bytes).await,
+            (None, None) => Ok(()),
         }
     }
 

@@ -71,6 +71,11 @@ def unlock(image_id, task):
     api.image_delete_property_atomic(image_id, "os_glance_import_task", task)
 
 
+def usage(project):
+    sums = (api.user_get_storage_usage, api.user_get_staging_usage, api.user_get_image_count, api.user_get_uploading_count)
+    return [of(ADMIN, project) for of in sums]
+
+
 def purge():
     api.purge_deleted_rows(ADMIN, 0, -1)
 

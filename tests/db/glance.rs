@@ -9,7 +9,7 @@ use std::{
 
 use fresnel::{
     control::db::{Column, Error, Filter, ListQuery, SortKey},
-    model::{Image, MemberStatus, ProjectId, Status},
+    model::{Image, LocationStatus, MemberStatus, ProjectId, Status},
 };
 use serde_json::{Value, json};
 
@@ -25,6 +25,7 @@ on_each_engine!(crate::db::engine::given:
     a_move_of_either_is_a_loss_of_the_other,
     each_shares_what_the_other_unshared,
     glance_purges_what_we_deleted,
+    both_sum_up_the_same_usage,
 );
 
 async fn each_reads_what_the_other_wrote(scratch: Arc<Scratch>) {
@@ -165,6 +166,46 @@ async fn each_shares_what_the_other_unshared(scratch: Arc<Scratch>) {
         assert!(matches!(twice, Err(Error::Duplicate(_))), "{twice:?}");
         db.member_delete(&image.id, &friend).await.unwrap();
         assert_eq!(glance.ok(json!(["read", id]))["members"], json!([]));
+    }
+}
+
+async fn both_sum_up_the_same_usage(scratch: Arc<Scratch>) {
+    let (db, mut glance) = (scratch.synced().await, Glance::new(&scratch));
+    let copying = (
+        "os_glance_importing_to_stores".to_owned(),
+        Some("slow".to_owned()),
+    );
+    let mut pending = location("file:///pending");
+    pending.status = LocationStatus::PendingDelete;
+    let mut gone = location("file:///gone");
+    gone.status = LocationStatus::Deleted;
+    let statuses =
+        "queued saving uploading importing active deactivated killed pending_delete deleted";
+    for status in statuses.split(' ') {
+        let mut one = full("one");
+        one.status = status.parse().unwrap();
+        db.image_create(&one).await.unwrap();
+        one.id = fresnel::model::ImageId::random();
+        one.locations
+            .extend([location("file:///two"), pending.clone(), gone.clone()]);
+        one.properties.extend([copying.clone()]);
+        db.image_create(&one).await.unwrap();
+        one.id = fresnel::model::ImageId::random();
+        one.owner = None;
+        db.image_create(&one).await.unwrap();
+    }
+    for project in [Some("owner"), None, Some("nobody")] {
+        let ours = db
+            .usage(project.map(ProjectId::new).as_ref())
+            .await
+            .unwrap();
+        let ours = json!([
+            ours.stored_bytes,
+            ours.staged_bytes,
+            ours.images,
+            ours.uploading
+        ]);
+        assert_eq!(glance.ok(json!(["usage", project])), ours, "{project:?}");
     }
 }
 

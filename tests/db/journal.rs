@@ -267,7 +267,8 @@ impl Upload {
             object: "object".to_owned(),
         });
         let writes: Vec<_> = writes.collect();
-        db.write_begin(&self.queued, &self.saving, &writes).await
+        db.write_begin(&self.queued, &self.saving, &writes, None)
+            .await
     }
 
     async fn finish(&self, db: &Db) -> Result<(), Error> {

@@ -27,6 +27,14 @@ impl Dialect {
         }
     }
 
+    /// What a `CAST` to a number of 64 bits names; sums of such are wider on some.
+    pub(super) fn integer_type(self) -> &'static str {
+        match self {
+            Self::Sqlite | Self::Postgres => "bigint",
+            Self::MySql => "SIGNED",
+        }
+    }
+
     /// The database's clock in microseconds since 1970, not older than the statement's start.
     pub(super) fn clock_us(self) -> &'static str {
         match self {

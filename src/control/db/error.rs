@@ -1,6 +1,6 @@
 //! What can come of a database operation.
 
-use super::url::UrlError;
+use super::{quota::Over, url::UrlError};
 
 /// The result of a database operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -20,6 +20,9 @@ pub enum Error {
     /// Another image has the object that a location names.
     #[error("another image has the object")]
     Taken,
+    /// A quota of the project's is in the way.
+    #[error("the project is over a quota")]
+    OverQuota(Over),
     /// No such row, or none that the viewer may know of.
     #[error("no such row")]
     NotFound,

@@ -17,6 +17,7 @@ use super::{
     error::{Error, Result},
     job,
     pool::transact,
+    quota::{self, Reservation},
     rows::cell,
     save,
     sql::Sql,
@@ -125,7 +126,7 @@ impl Db {
              WHERE id = ? AND lease_until_us > {now}"
         ));
         sql.bind(micros(lease)).bind(node.to_string());
-        Ok(self.pool.execute(&sql).await? == 1)
+        Ok(self.pool.execute_urgently(&sql).await? == 1)
     }
 
     /// Takes a node away that ends in order. Writes that it leaves behind are dead at once, and its
@@ -140,21 +141,29 @@ impl Db {
         Ok(())
     }
 
-    /// Records the writes and moves the image, all or nothing: see [`Db::image_save`].
+    /// Records the writes and moves the image, all or nothing: see [`Db::image_save`]. With a
+    /// reservation, also reserves what each of the writes needs.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when another was first; [`Error::NotFound`] when the image is gone.
+    /// [`Error::Conflict`] when another was first; [`Error::NotFound`] when the image is gone;
+    /// [`Error::OverQuota`].
     pub async fn write_begin(
         &self,
         before: &Image,
         after: &Image,
         writes: &[NewWrite],
+        reservation: Option<&Reservation>,
     ) -> Result<()> {
         let mut insert = Sql::new(
-            "INSERT INTO fresnel_writes (attempt, image_id, node_id, store, object, begun_at_us) \
-             VALUES ",
+            "INSERT INTO fresnel_writes (attempt, image_id, node_id, store, object, begun_at_us, \
+             project, reserved_bytes) VALUES ",
         );
-        let row = format!("(?, ?, ?, ?, ?, {})", self.pool.dialect().clock_us());
+        let row = format!("(?, ?, ?, ?, ?, {}, ?, ?)", self.pool.dialect().clock_us());
+        let project =
+            reservation.map(|reservation| quota::key(reservation.bounds.project.as_ref()));
+        let reserved_bytes = reservation
+            .and_then(|reservation| reservation.size_bytes)
+            .unwrap_or(0);
         for (index, write) in writes.iter().enumerate() {
             insert.push(if index == 0 { "" } else { ", " }).push(&row);
             insert
@@ -164,8 +173,16 @@ impl Db {
             insert
                 .bind(write.store.as_str())
                 .bind(write.object.as_str());
+            insert.bind(project).bind(reserved_bytes.cast_signed());
         }
+        let _turn = match reservation {
+            Some(reservation) => Some(self.turns.take(reservation.bounds.project.as_ref()).await),
+            None => None,
+        };
         transact!(self.pool, |t| {
+            if let Some(reservation) = reservation {
+                quota::reserve(t, reservation, writes.len() as u64).await?;
+            }
             t.execute(&insert).await?;
             save::save(t, before, after).await
         })

@@ -38,6 +38,8 @@ pub(super) struct Pool {
     reads: Arc<Lane>,
     /// SQLite has one writer; the others' writes go where their reads go.
     writes: Arc<Lane>,
+    /// A connection for what may not wait behind all others: the heartbeat.
+    urgent: Arc<Lane>,
 }
 
 impl fmt::Debug for Pool {
@@ -50,11 +52,16 @@ impl Pool {
     pub(super) fn new(config: &Config) -> Result<Self> {
         let target = url::parse(config)?;
         let reads = Arc::new(Lane::new(target.clone(), config.connections_max, config));
-        let writes = match target {
-            Target::Sqlite(_) => Arc::new(Lane::new(target, 1, config)),
-            Target::Postgres(_) | Target::MySql(_) => Arc::clone(&reads),
+        let one = Arc::new(Lane::new(target.clone(), 1, config));
+        let (writes, urgent) = match target {
+            Target::Sqlite(_) => (Arc::clone(&one), one),
+            Target::Postgres(_) | Target::MySql(_) => (Arc::clone(&reads), one),
         };
-        Ok(Self { reads, writes })
+        Ok(Self {
+            reads,
+            writes,
+            urgent,
+        })
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -63,11 +70,10 @@ impl Pool {
 
     /// How many statements were sent since the start, a round trip each.
     pub(super) fn statements(&self) -> u64 {
-        let reads = self.reads.statements.load(Ordering::Relaxed);
-        if Arc::ptr_eq(&self.reads, &self.writes) {
-            return reads;
-        }
-        reads + self.writes.statements.load(Ordering::Relaxed)
+        // Of the three lanes two are the same: the urgent one is another than that of the reads.
+        let lanes = [&self.reads, &self.urgent];
+        let sent = lanes.map(|lane| lane.statements.load(Ordering::Relaxed));
+        sent.into_iter().sum()
     }
 
     /// Whether the database lives in this process.
@@ -98,9 +104,18 @@ impl Pool {
 
     /// Runs one statement on its own; returns how many rows it matched.
     pub(super) async fn execute(&self, sql: &Sql) -> Result<u64> {
+        self.execute_on(&self.writes, sql).await
+    }
+
+    /// The same at once, however busy the pool is.
+    pub(super) async fn execute_urgently(&self, sql: &Sql) -> Result<u64> {
+        self.execute_on(&self.urgent, sql).await
+    }
+
+    async fn execute_on(&self, lane: &Arc<Lane>, sql: &Sql) -> Result<u64> {
         let mut tries = 0;
         loop {
-            let mut lease = self.writes.lease().await?;
+            let mut lease = lane.lease().await?;
             match lease.conn().execute(sql).await {
                 Ok(rows) => {
                     lease.give_back();
@@ -150,6 +165,7 @@ impl Pool {
                 // Whatever killed this connection has most likely killed those that rest, too.
                 self.reads.idle.lock().clear();
                 self.writes.idle.lock().clear();
+                self.urgent.idle.lock().clear();
                 true
             }
             Failure::Broken | Failure::Duplicate | Failure::Refused | Failure::Other => false,

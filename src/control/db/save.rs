@@ -24,24 +24,17 @@ impl Db {
     /// # Errors
     /// [`Error::Duplicate`] when the id is taken, be it by a deleted image; [`Error::Refused`].
     pub async fn image_create(&self, image: &Image) -> Result<()> {
-        let dialect = self.pool.dialect();
-        let insert = insert_image(dialect, image);
-        let children = insert_children(dialect, image);
-        let created = if children.is_empty() {
-            self.pool.execute(&insert).await.map(drop)
-        } else {
-            transact!(self.pool, |transaction| {
-                transaction.execute(&insert).await?;
-                for child in &children {
-                    transaction.execute(child).await?;
+        let inserts = insert(self.pool.dialect(), image);
+        let created = match inserts.as_slice() {
+            [alone] => self.pool.execute(alone).await.map(drop),
+            inserts => transact!(self.pool, |transaction| {
+                for insert in inserts {
+                    transaction.execute(insert).await?;
                 }
                 Ok(())
-            })
+            }),
         };
-        created.map_err(|error| match error {
-            Error::Duplicate(_) => Error::Duplicate(format!("image {}", image.id)),
-            other => other,
-        })
+        created.map_err(|error| taken(error, &image.id))
     }
 
     /// Writes what differs between `before` and `after`, if the status still is `before`'s. The
@@ -101,6 +94,21 @@ impl Db {
             }
             Ok(())
         })
+    }
+}
+
+/// The statements that write a new image: its own first.
+pub(super) fn insert(dialect: Dialect, image: &Image) -> Vec<Sql> {
+    let mut inserts = vec![insert_image(dialect, image)];
+    inserts.extend(insert_children(dialect, image));
+    inserts
+}
+
+/// What a failed insert of the image means.
+pub(super) fn taken(error: Error, id: &ImageId) -> Error {
+    match error {
+        Error::Duplicate(_) => Error::Duplicate(format!("image {id}")),
+        other => other,
     }
 }
 

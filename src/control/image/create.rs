@@ -45,7 +45,7 @@ impl Control {
     /// # Errors
     /// [`Error::Denied`], [`Error::ForeignOwner`], [`Error::PropertyReserved`], [`Error::TooManyTags`], [`Error::TooManyProperties`],
     /// [`Error::NegativeNumber`], [`Error::NumberTooLarge`], [`Error::WideText`] and its like,
-    /// [`Error::DuplicateImage`].
+    /// [`Error::DuplicateImage`], [`Error::LimitExceeded`].
     pub async fn image_create(&self, caller: &Caller, new: NewImage) -> Result<Image> {
         caller.may_change()?;
         self.allow_creation(caller, &new)?;
@@ -56,10 +56,15 @@ impl Control {
         image.tags = quota::tags(&self.settings, &image.tags)?;
         quota::properties(&self.settings, &image)?;
         text::check(&image)?;
-        match self.db.image_create(&image).await {
+        let bounds = self.bounds(caller).await?;
+        let created = match &bounds {
+            Some(bounds) => self.db.image_create_within(&image, bounds).await,
+            None => self.db.image_create(&image).await,
+        };
+        match created {
             Ok(()) => Ok(self.readable(caller, image)),
             Err(db::Error::Duplicate(_)) => Err(Error::DuplicateImage(image.id)),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(quota::told(bounds.as_ref(), error)),
         }
     }
 
