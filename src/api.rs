@@ -1,11 +1,14 @@
 //! The API of Glance 33, `/v2` and what stands around it (reference A.1, A.2): parse, ask control,
 //! render. The only layer that knows routes and statuses.
 
+pub mod cors;
 pub mod error;
 pub mod extract;
 pub mod filter;
 pub mod healthcheck;
+mod identity;
 pub mod patch;
+mod proxy;
 mod route;
 pub mod schema;
 pub mod settings;
@@ -20,7 +23,8 @@ use async_trait::async_trait;
 use percent_encoding::percent_decode_str;
 
 use crate::{
-    control::{Caller, Control},
+    base::secret::Secret,
+    control::{Caller, Control, auth::Presented},
     data::Plane,
     http::{Body, Handler, Request, Response},
 };
@@ -92,6 +96,9 @@ const ROUTES: &[Route] = &[
     Route::lax("/info/usage", &[Endpoint::new("GET", to!(discovery::usage))]),
 ];
 
+/// The one path that stands before every filter.
+const HEALTHCHECK: &str = "/healthcheck";
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
 /// Everything that handlers need.
@@ -131,7 +138,10 @@ impl Api {
     /// Answers what stands outside `/v2` and sends the rest there.
     async fn answer(&self, request: Request) -> Answer {
         let Request {
-            head, body, scheme, ..
+            mut head,
+            body,
+            peer,
+            mut scheme,
         } = request;
         let uri = head.uri.clone();
         let Ok(path) = percent_decode_str(uri.path()).decode_utf8() else {
@@ -140,7 +150,11 @@ impl Api {
         };
         let first = versions::first_segment(&path);
         if first == "healthcheck" {
-            return Answer::of("/healthcheck", healthcheck::answer(&head));
+            let response = self.settings.healthcheck.answer(&head, peer);
+            return Answer::of(HEALTHCHECK, response);
+        }
+        if self.settings.proxy_headers {
+            proxy::apply(&mut head, &mut scheme);
         }
         if first == "versions" {
             let document = versions::document(self, &head, &scheme, StatusCode::OK);
@@ -156,11 +170,10 @@ impl Api {
             return Answer::of("/", document);
         };
         let asked = Asked::of(&head);
-        let id = match self.request_id(&head) {
-            Ok(id) => id,
+        let (caller, id) = match self.caller(&mut head, path).await {
+            Ok(known) => known,
             Err(error) => return Answer::of("/v2", error.render(&asked, "")),
         };
-        let caller = Caller::unauthenticated(id.clone());
         let call = Call::new(caller, head, body, scheme);
         let (route, result) = route::dispatch(self, ROUTES, call, path).await;
         let mut response = result.unwrap_or_else(|error| error.render(&asked, &id));
@@ -172,6 +185,23 @@ impl Api {
             response,
             request_id: Some(id),
         }
+    }
+
+    /// Who asks, and the request's id, which is looked at after the token. The tokens go no further
+    /// than here.
+    async fn caller(&self, head: &mut Parts, path: &str) -> Result<(Caller, String)> {
+        let shown = identity::take(&mut head.headers);
+        let id = self.request_id(head);
+        let path = format!("/v2{path}");
+        let presented = Presented {
+            user_token: shown.user.as_ref().map(Secret::expose),
+            service_token: shown.service.as_ref().map(Secret::expose),
+            method: head.method.as_str(),
+            path: &path,
+        };
+        let known_id = id.as_deref().unwrap_or_default().to_owned();
+        let caller = self.control.authenticate(presented, known_id).await?;
+        Ok((caller, id?))
     }
 
     /// The client's, with the prefix it must have, or a new one.
@@ -212,7 +242,11 @@ impl Handler for Api {
     async fn handle(&self, request: Request) -> Response {
         let started = Instant::now();
         let (method, uri) = (request.head.method.clone(), request.head.uri.clone());
+        let cors = self.settings.cors.asked(&request.head);
         let mut answer = self.answer(request).await;
+        if let Some(cors) = cors.filter(|_| answer.route != HEALTHCHECK) {
+            self.settings.cors.decorate(&cors, &mut answer.response);
+        }
         if method == Method::HEAD {
             // Nothing answers HEAD but errors, which Glance says have no length.
             *answer.response.body_mut() = Body::empty();

@@ -1,4 +1,5 @@
-//! What every layer may use: limits with their units, telemetry.
+//! What every layer may use: limits with their units, secrets, telemetry.
 
 pub mod limits;
+pub mod secret;
 pub mod telemetry;

@@ -17,7 +17,9 @@ mod files;
 mod fresnel;
 mod guards;
 mod image_format;
+mod keystone;
 mod listen;
+mod middleware;
 mod option;
 mod policy;
 mod reader;
@@ -36,10 +38,8 @@ use crate::{
     store::file::FileIoChoice,
 };
 
-/// Whether requests are authenticated: no flavor that does so is supported yet (`guards`).
-const AUTHENTICATED: bool = false;
-
 pub use files::Place;
+pub use keystone::{Keystone, Tokens};
 pub use option::Opt;
 pub use reader::Effective;
 pub use stores::{Kind, Store, Stores};
@@ -83,6 +83,8 @@ pub struct Config {
     pub stores: Stores,
     /// How file stores write.
     pub file_io: FileIoChoice,
+    /// Who asks, and what projects may use.
+    pub keystone: Keystone,
     /// What the API tells of itself.
     pub api: crate::api::Settings,
     /// Who may do what.
@@ -130,16 +132,24 @@ pub(crate) fn all_options() -> impl Iterator<Item = &'static Opt> {
 pub(crate) const TABLES: &[Table] = &[
     listen::Listen::TABLE,
     default::Api::TABLE,
+    keystone::Access::TABLE,
     default::Images::TABLE,
     default::Backends::TABLE,
     default::Logs::TABLE,
     database::Database::TABLE,
+    keystone::Paste::TABLE,
+    keystone::Authtoken::TABLE,
+    keystone::Plugin::TABLE,
+    keystone::OsloLimit::TABLE,
     stores::GlanceStore::TABLE,
     stores::AnyStore::TABLE,
     stores::FileStore::TABLE,
     image_format::ImageFormat::TABLE,
     policy::OsloPolicy::TABLE,
     policy::Protection::TABLE,
+    middleware::Cors::TABLE,
+    middleware::Middleware::TABLE,
+    middleware::Healthcheck::TABLE,
     fresnel::Fresnel::TABLE,
 ];
 
@@ -162,7 +172,9 @@ fn from_files(
     if fresnel.data_dir.is_empty() {
         reader.refuse("fresnel", "data_dir", "must name a directory");
     }
-    let http = listen.settings(&mut reader, &fresnel, AUTHENTICATED);
+    let keystone = keystone::read(&mut reader, &mut warnings);
+    let http = listen.settings(&mut reader, &fresnel, keystone.tokens.is_some());
+    let filters = middleware::read(&mut reader, http.bind_port);
     let metrics_bind = metrics_bind(&mut reader, fresnel.metrics_bind.as_deref());
     let image_schema = image_schema(&mut reader, fresnel.image_schema_file.as_deref());
     let (policy, protections) = policy::read(&mut reader, files, &mut warnings);
@@ -183,7 +195,8 @@ fn from_files(
         db: database.settings(),
         data_dir: fresnel.data_dir.into(),
         file_io: fresnel.file_io,
-        api: api.settings(image_schema),
+        keystone,
+        api: filters.add(api.settings(image_schema)),
         policy,
         protections,
         control: control_settings(images, formats, &stores),

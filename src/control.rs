@@ -3,6 +3,7 @@
 //!
 //! Every operation reads the same way: load, allow, check, move the status, persist.
 
+pub mod auth;
 pub mod caller;
 pub mod db;
 pub mod download;
@@ -25,10 +26,12 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::{
+    client::keystone::Limits,
     model::Location,
     store::{Registry, Store},
 };
 
+pub use auth::Auth;
 pub use caller::{Caller, Identity};
 pub use db::Db;
 pub use error::{Error, Result};
@@ -46,6 +49,10 @@ pub struct Control {
     pub stores: Registry,
     /// What the operator decided.
     pub settings: Settings,
+    /// How callers are known.
+    pub auth: Auth,
+    /// What projects may use, by Keystone (`use_keystone_limits`).
+    pub limits: Option<Limits>,
     /// Who may do what.
     pub policy: Policy,
     /// Who may do what with which properties.
@@ -57,12 +64,14 @@ pub struct Control {
 }
 
 impl Control {
-    /// With Glance's default policy.
+    /// With Glance's default policy, and without authentication.
     pub fn new(db: Db, stores: Registry, settings: Settings, leases: Arc<Leases>) -> Self {
         Self {
             db,
             stores,
             settings,
+            auth: Auth::Open,
+            limits: None,
             policy: Policy::default(),
             protections: Protections::default(),
             leases,

@@ -23,6 +23,7 @@ pub mod app;
 pub mod base;
 pub mod buf;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod control;
 pub mod data;

@@ -13,7 +13,7 @@ use known::{KNOWN, Must, named};
 use script::{Step, Variables};
 use serde_json::Value;
 
-use crate::support::{lab::Glance, process::Fresnel, wire};
+use crate::support::{keystone::Keystone, lab::Glance, process::Fresnel, wire};
 
 const SINGLE: &[&str] = &[
     "versions", "list", "images", "patch", "tags", "members", "data", "formats", "actions",
@@ -22,6 +22,7 @@ const SINGLE: &[&str] = &[
 const MULTI: &[&str] = &["versions", "images", "data", "stores", "schemas", "info"];
 const LIMITS: &[&str] = &["limits", "versions"];
 const LOCATIONS: &[&str] = &["locations"];
+const IDENTITY: &[&str] = &["identity"];
 
 #[test]
 fn a_single_store_answers_as_glance_does() {
@@ -60,6 +61,26 @@ fn locations_answer_as_glance_does() {
     Pair::start(&["--identity"], &options).compare(LOCATIONS);
 }
 
+#[test]
+fn who_asks_is_answered_as_glance_answers() {
+    let keystone = Keystone::shared();
+    let options = [
+        "cors.allowed_origin=https://horizon.example.org",
+        "oslo_middleware.enable_proxy_headers_parsing=true",
+    ];
+    let tokens = [
+        ("admin", "admin"),
+        ("member", "demo-member"),
+        ("nobody", "nobody"),
+        ("other", "alt-member"),
+        ("service", "nova"),
+        ("system", "system"),
+    ];
+    let token = |(name, cloud): (&str, &str)| (name.to_owned(), keystone.token(cloud));
+    let pair = Pair::start(&["--keystone", &keystone.url()], &options);
+    pair.compare_with(&tokens.map(token).into(), IDENTITY);
+}
+
 /// Glance and us with the same configuration, both empty.
 struct Pair {
     glance: Glance,
@@ -80,8 +101,13 @@ impl Pair {
     /// Runs the areas in order; panics with every difference that is not listed, and with every
     /// listed one that did not show.
     fn compare(&self, areas: &[&str]) {
-        let mut glance = Server::new(self.glance.address, &self.glance.state);
-        let mut ours = Server::new(self.ours.address, self.ours.folder());
+        self.compare_with(&Variables::new(), areas);
+    }
+
+    /// The same where requests name variables that no answer gives.
+    fn compare_with(&self, variables: &Variables, areas: &[&str]) {
+        let mut glance = Server::new(self.glance.address, &self.glance.state, variables);
+        let mut ours = Server::new(self.ours.address, self.ours.folder(), variables);
         let steps: Vec<_> = areas.iter().flat_map(|area| script::read(area)).collect();
         let failures: Vec<_> = steps
             .iter()
@@ -125,11 +151,10 @@ struct Server {
 }
 
 impl Server {
-    fn new(address: SocketAddr, folder: &Path) -> Self {
-        Self {
-            address,
-            variables: Variables::from([("folder".to_owned(), folder.display().to_string())]),
-        }
+    fn new(address: SocketAddr, folder: &Path, variables: &Variables) -> Self {
+        let mut variables = variables.clone();
+        variables.insert("folder".to_owned(), folder.display().to_string());
+        Self { address, variables }
     }
 
     fn ask(&mut self, step: &Step) -> Shown {
@@ -176,7 +201,7 @@ fn complaint(step: &Step, glance: &Shown, ours: &Shown) -> Option<String> {
 fn every_known_difference_is_documented_and_tested() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let semantics = std::fs::read_to_string(root.join("docs/SEMANTICS.md")).unwrap();
-    let areas = [SINGLE, MULTI, LIMITS, LOCATIONS].concat();
+    let areas = [SINGLE, MULTI, LIMITS, LOCATIONS, IDENTITY].concat();
     let steps: Vec<_> = areas.iter().flat_map(|area| script::read(area)).collect();
     for known in KNOWN {
         let heading = format!("### {}\n", known.entry);

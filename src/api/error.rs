@@ -186,6 +186,11 @@ impl Error {
                 "The server could not comply with the request since it is either malformed or \
                  otherwise incorrect."
             }
+            StatusCode::UNAUTHORIZED => {
+                "This server could not verify that you are authorized to access the document you \
+                 requested. Either you supplied the wrong credentials (e.g., bad password), or \
+                 your browser does not understand how to supply the credentials required."
+            }
             StatusCode::FORBIDDEN => "Access was denied to this resource.",
             StatusCode::NOT_FOUND => "The resource could not be found.",
             StatusCode::METHOD_NOT_ALLOWED => {
@@ -237,6 +242,13 @@ impl Error {
                      application/openstack-images-v2.1-json-patch",
                 ),
             )),
+            Self::Control(control::Error::Unauthenticated { authenticate_at }) => Some((
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_str(&format!("Keystone uri=\"{authenticate_at}\"")).ok()?,
+            )),
+            Self::Control(control::Error::IdentityUnavailable(_)) => {
+                Some((header::RETRY_AFTER, HeaderValue::from_static("10")))
+            }
             // Buffers come free with the next transfer that ends.
             Self::Control(control::Error::Data(data::Error::Busy)) => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("10")))
@@ -249,6 +261,8 @@ impl Error {
 fn of_control(error: &control::Error) -> Verdict {
     use control::Error as E;
     match error {
+        E::Unauthenticated { .. } => (StatusCode::UNAUTHORIZED, Log),
+        E::IdentityUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
         E::ReadOnly | E::ForeignOwner(_) => (StatusCode::FORBIDDEN, Detail),
         E::Denied(_)
         | E::NotOwner

@@ -1,5 +1,10 @@
 //! What the operator decides about the API itself: plain data, built by the configuration.
 
+use super::{
+    cors::Cors,
+    healthcheck::{Check, Healthcheck},
+};
+
 /// Glance's options of the same names.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -13,6 +18,12 @@ pub struct Settings {
     pub api_limit_max: u64,
     /// The text of the operator's `schema-image.json`; none stands for the stock file.
     pub image_schema_json: Option<String>,
+    /// What browsers on pages of other origins may do.
+    pub cors: Cors,
+    /// `enable_proxy_headers_parsing`: a proxy's word counts for scheme, host and prefix.
+    pub proxy_headers: bool,
+    /// What `/healthcheck` looks at.
+    pub healthcheck: Healthcheck,
     /// The most bytes of a JSON body.
     pub json_body_limit_bytes: usize,
 }
@@ -25,6 +36,12 @@ impl Default for Settings {
             limit_param_default: 25,
             api_limit_max: 1000,
             image_schema_json: None,
+            cors: Cors::default(),
+            proxy_headers: false,
+            healthcheck: Healthcheck {
+                checks: vec![Check::DisableByFile { path: None }],
+                ..Healthcheck::default()
+            },
             // An image may have 128 properties of 64 KiB each in Glance's columns; no client
             // comes near.
             json_body_limit_bytes: 1024 * 1024,

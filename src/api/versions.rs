@@ -3,7 +3,7 @@
 use ::http::{HeaderValue, StatusCode, header, request::Parts, uri::Scheme};
 use serde_json::{Value, json};
 
-use super::{Api, extract};
+use super::{Api, extract, proxy::Prefix};
 use crate::http::{Body, Response};
 
 /// `Accept` with this beginning chooses the version, and the path has none.
@@ -37,7 +37,11 @@ fn listed(api: &Api) -> &'static [&'static str] {
 pub(super) fn document(api: &Api, head: &Parts, scheme: &Scheme, status: StatusCode) -> Response {
     let base = match &api.settings.public_endpoint {
         Some(endpoint) => endpoint.clone(),
-        None => extract::origin(head, scheme),
+        None => {
+            let prefix = head.extensions.get::<Prefix>();
+            let prefix = prefix.map_or("", |prefix| prefix.0.as_str());
+            format!("{}{prefix}", extract::origin(head, scheme))
+        }
     };
     let href = format!("{}/v2/", base.trim_end_matches('/'));
     let versions = listed(api).iter().map(|id| {

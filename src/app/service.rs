@@ -13,8 +13,9 @@ use crate::{
     api::Api,
     base::telemetry,
     buf::Pool,
-    config::{Config, Kind},
-    control::{Control, Db, Leases, Policy, Protections, job, sweep},
+    client::keystone::{self, Endpoint, Limits, Session},
+    config::{Config, Keystone, Kind, Tokens},
+    control::{Auth, Control, Db, Leases, Policy, Protections, auth, job, sweep},
     data::{Plane, digest::Engine},
     http::{self, Drain, Listener, Served, Shutdown},
     model::StoreId,
@@ -61,7 +62,10 @@ impl Service {
         let policy = Policy::load(config.policy)?;
         let protections = config.protections.as_ref();
         let protections = protections.map(|settings| Protections::load(settings, &policy));
+        let Keystone { tokens, limits } = config.keystone;
         let control = Arc::new(Control {
+            auth: tokens.map(by_keystone).transpose()?.unwrap_or_default(),
+            limits: limits.map(of_keystone).transpose()?,
             protections: protections.transpose()?.unwrap_or_default(),
             policy,
             ..Control::new(db, stores, config.control, leases.clone())
@@ -161,6 +165,20 @@ fn open_stores(config: &Config) -> anyhow::Result<Registry> {
         }
     }
     Ok(Registry::new(stores, config.stores.default.clone()))
+}
+
+fn by_keystone(config: Tokens) -> anyhow::Result<Auth> {
+    let session = Session::new(config.session).context("[keystone_authtoken]")?;
+    let session = Arc::new(session);
+    Ok(Auth::Keystone(auth::Keystone {
+        tokens: keystone::Tokens::new(session, config.cache_time, config.include_catalog),
+        settings: config.settings,
+    }))
+}
+
+fn of_keystone((config, endpoint): (keystone::Config, Endpoint)) -> anyhow::Result<Limits> {
+    let session = Session::new(config).context("[oslo_limit]")?;
+    Ok(Limits::new(Arc::new(session), endpoint))
 }
 
 fn ids(stores: &Registry) -> Vec<StoreId> {

@@ -21,12 +21,6 @@ const FALSE: &[&str] = &["false", "0", "off", "no"];
 /// All of them.
 pub(crate) const GUARDS: &[Guard] = &[
     Guard {
-        section: "paste_deploy",
-        name: "flavor",
-        harmless: &[],
-        reason: "authentication by Keystone and the image cache are not supported yet; only the empty flavor is, in which everybody is an administrator",
-    },
-    Guard {
         section: "DEFAULT",
         name: "use_keystone_limits",
         harmless: FALSE,

@@ -1,24 +1,24 @@
 use super::*;
 
 /// Loads one file of that text, named `a.conf`.
-fn load_text(text: &str) -> Result<Config, Errors> {
+pub(super) fn load_text(text: &str) -> Result<Config, Errors> {
     let (mut files, mut problems) = (Files::default(), Vec::new());
     files.add("a.conf", text, &mut problems);
     from_files(&files, None, problems)
 }
 
-fn errors(text: &str) -> Vec<String> {
+pub(super) fn errors(text: &str) -> Vec<String> {
     let errors = load_text(text).unwrap_err();
     errors.0.iter().map(Problem::to_string).collect()
 }
 
-fn error(text: &str) -> String {
+pub(super) fn error(text: &str) -> String {
     let errors = errors(text);
     assert_eq!(errors.len(), 1, "{errors:?}");
     errors.into_iter().next().unwrap()
 }
 
-fn shown(config: &Config, section: &str, name: &str) -> Vec<String> {
+pub(super) fn shown(config: &Config, section: &str, name: &str) -> Vec<String> {
     let same = |e: &&Effective| e.section == section && e.option.name == name;
     config.effective.iter().find(same).unwrap().shown.clone()
 }
@@ -421,9 +421,9 @@ mod guarded {
     #[test]
     fn what_protects_or_places_data_is_refused_with_its_line() {
         for guard in GUARDS {
-            let text = format!("[{}]\n{} = keystone", guard.section, guard.name);
+            let text = format!("[{}]\n{} = true", guard.section, guard.name);
             let place = format!("a.conf:2: [{}] {}: ", guard.section, guard.name);
-            assert_eq!(error(&text), place + guard.reason);
+            assert!(errors(&text).contains(&(place + guard.reason)));
         }
     }
 
@@ -527,14 +527,14 @@ driver = messagingv2
     #[test]
     fn what_has_no_effect_is_named_once() {
         let config = load_text(
-            "[DEFAULT]\nworkers = 4\ntransport_url = rabbit://u:secret@h\n[cors]\nmax_age = 3",
+            "[DEFAULT]\nworkers = 4\ntransport_url = rabbit://u:secret@h\n[task]\nwork_dir = /w",
         );
         let config = config.unwrap();
         assert_eq!(
             config.warnings,
             [
                 "These options are not supported and have no effect: [DEFAULT] workers (a.conf:2), \
-              [DEFAULT] transport_url (a.conf:3), [cors] max_age (a.conf:5)"
+              [DEFAULT] transport_url (a.conf:3), [task] work_dir (a.conf:5)"
             ]
         );
     }

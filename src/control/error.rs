@@ -3,8 +3,11 @@
 //! The text of a variant is what a client may read, in Glance's words (reference P); its status is
 //! decided in `api::error` and nowhere else. Causes of our own failures are for the log alone.
 
+use std::sync::Arc;
+
 use super::{db, location, policy::Rule};
 use crate::{
+    client::keystone,
     data,
     model::{ImageId, ProjectId, RangeError, Status, StoreId, WrongTransition},
     store,
@@ -16,6 +19,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The outcomes of control.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// No good token.
+    #[error("the request has no good token")]
+    Unauthenticated {
+        /// Where tokens are to be had.
+        authenticate_at: Arc<str>,
+    },
+    /// Keystone would have to be asked, and does not answer.
+    #[error("The Keystone service is temporarily unavailable.")]
+    IdentityUnavailable(#[source] keystone::Error),
     /// The caller may only look.
     #[error("Read-only access")]
     ReadOnly,

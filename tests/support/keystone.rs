@@ -56,6 +56,10 @@ impl Keystone {
         lab::run(lab::script("keystone-down").args(["--kill", "--port", &self.port()]));
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/v3", self.address)
+    }
+
     /// `clouds.yaml` for the command line clients: a cloud for each user.
     pub(crate) fn clouds() -> PathBuf {
         lab::folder().join("keystone/clouds.yaml")

@@ -137,10 +137,22 @@ pub(crate) struct Upload(TcpStream);
 impl Upload {
     /// Begins a chunked upload to `target`.
     pub(crate) fn begin(address: SocketAddr, target: &str) -> io::Result<Self> {
+        Self::begin_with(address, target, &[])
+    }
+
+    /// The same with further headers.
+    pub(crate) fn begin_with(
+        address: SocketAddr,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> io::Result<Self> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(WAIT_LIMIT))?;
         let mut request =
             Request::new("PUT", target).header("content-type", "application/octet-stream");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
         request.body = Payload::Chunked(Vec::new(), 1);
         stream.write_all(request.head(address).as_bytes())?;
         Ok(Self(stream))

@@ -1,0 +1,4 @@
+//! Outbound HTTP to other services. Knows no image.
+
+pub mod keystone;
+pub mod transport;

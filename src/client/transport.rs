@@ -1,0 +1,83 @@
+//! Connections to other services: TLS as the operator wants it, time limits.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use reqwest::{Certificate, Client, Identity, redirect};
+
+/// How connections are made.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// PEM file with the only authorities to trust; none stands for the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file with the certificate to show.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file with its key, where that is not in `cert_file`.
+    pub key_file: Option<PathBuf>,
+    /// Trusts whoever answers.
+    pub insecure: bool,
+    /// For a request and its answer together.
+    pub timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
+            insecure: false,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why no connection could ever be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file has no certificate or key in it, or the system has no authorities.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[source] reqwest::Error),
+}
+
+/// A client with its pool of connections. It follows no redirection: that would hand our token to
+/// whoever is named.
+pub(super) fn client(config: &Config) -> Result<Client, Error> {
+    let mut builder = Client::builder()
+        .timeout(config.timeout)
+        .connect_timeout(config.timeout)
+        .redirect(redirect::Policy::none())
+        .user_agent(concat!("fresnel/", env!("CARGO_PKG_VERSION")))
+        .tls_danger_accept_invalid_certs(config.insecure);
+    if let Some(path) = &config.ca_file {
+        let authorities = Certificate::from_pem_bundle(&read(path)?).map_err(Error::Tls)?;
+        builder = builder.tls_certs_only(authorities);
+    }
+    if let Some(path) = &config.cert_file {
+        let mut pem = read(path)?;
+        if let Some(path) = &config.key_file {
+            pem.push(b'\n');
+            pem.extend(read(path)?);
+        }
+        builder = builder.identity(Identity::from_pem(&pem).map_err(Error::Tls)?);
+    }
+    builder.build().map_err(Error::Tls)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::File {
+        path: path.into(),
+        source,
+    })
+}
