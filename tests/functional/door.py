@@ -20,6 +20,7 @@ import time
 from unittest import mock
 
 import webob
+import yaml
 from oslo_config import cfg
 from testtools.content import text_content
 
@@ -92,11 +93,17 @@ def migrated_once(template):
 
 
 def policy_text(enforcer):
-    """The rules that the enforcer has now, and no default: what is not among them is refused."""
+    """The rules that the enforcer has now."""
     rules = dict(enforcer.rules)
-    rest = rules.get("default", "!")
-    rules = {**{name: rest for name in enforcer.registered_rules}, **rules}
-    return "".join(f'"{name}": "{str(check)}"\n'.replace('"@"', '""') for name, check in sorted(rules.items()))
+    if enforcer.use_conf:  # on top of its file and its defaults
+        rules = {**yaml.safe_load(policy_file().read_text()), **rules}
+    else:  # and no others: what is not among them is refused
+        rules = {**dict.fromkeys(enforcer.registered_rules, rules.get("default", "!")), **rules}
+    return "".join(f'"{name}": "{check}"\n' for name, check in sorted(rules.items()))
+
+
+def policy_file():
+    return pathlib.Path(cfg.CONF.oslo_policy.policy_file)
 
 
 class Door:
@@ -127,7 +134,7 @@ class Door:
 
     def rules_text(self):
         """The policy file: the rules that the test has set in place of it, if any."""
-        return self.rules if self.rules is not None else pathlib.Path(cfg.CONF.oslo_policy.policy_file).read_text()
+        return self.rules if self.rules is not None else policy_file().read_text()
 
     def flavor(self):
         if self.pipeline == "glance-api-versionnegotiation":
@@ -137,12 +144,12 @@ class Door:
     def authenticated(self, request):
         """The headers of the request, with a token in place of what its headers say about the caller."""
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in IDENTITY]
-        said = request.headers
+        said = dict(request.headers)
         if self.pipeline == "glance-api-fake" and said.get("X-Auth-Token"):
-            user, project, role = said["X-Auth-Token"].split(":")
+            user, project, roles = said["X-Auth-Token"].split(":")
             project = None if project.lower() == "none" else project
-            headers.append(("X-Auth-Token", self.identity.token(user, project, [role])))
-        elif said.get("X-Identity-Status") == "Confirmed":
+            said |= {"X-Identity-Status": "Confirmed", "X-User-Id": user, "X-Project-Id": project, "X-Roles": roles}
+        if said.get("X-Identity-Status") == "Confirmed":
             roles = [role.strip() for role in said.get("X-Roles", "").split(",") if role.strip()]
             project = said.get("X-Project-Id", said.get("X-Tenant-Id"))
             headers.append(("X-Auth-Token", self.identity.token(said.get("X-User-Id"), project, roles)))
@@ -164,8 +171,13 @@ def overrides(conf):
     return {
         section: options
         for section, known in sections.items()
-        if (options := {name: text(info["override"]) for name, info in known.items() if "override" in info})
+        if (options := {name: written(info) for name, info in known.items() if "override" in info})
     }
+
+
+def written(info):
+    value = text(info["override"])
+    return f"[{value}]" if getattr(info["opt"].type, "bounds", False) else value
 
 
 def text(value):

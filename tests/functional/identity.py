@@ -37,9 +37,10 @@ class Identity:
             "issued_at": "2020-01-01T00:00:00.000000Z",
             "expires_at": "2100-01-01T00:00:00.000000Z",
         }
+        if roles:
+            token["roles"] = [{"id": role, "name": role} for role in roles]
         if project:
             token["project"] = {"id": project, "name": project, "domain": DOMAIN}
-            token["roles"] = [{"id": role, "name": role} for role in roles]
             token["is_domain"] = False
             token["catalog"] = [
                 {

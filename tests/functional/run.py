@@ -4,7 +4,7 @@
 
 Every test calls the API through one door (`door.py`), behind which stands a process of its own, configured as
 the test configures Glance. What waits for a later feature is in `waiting.txt`; a listed test that passes fails
-the run, as does any other that fails: the list only shrinks. REGEX selects tests by their ids.
+the run, as does any other that fails or is skipped: the list only shrinks. REGEX selects tests by their ids.
 
 --server  the program (target/debug/fresnel)
 --glance  Glance itself in its place, under uWSGI: what fails there cannot be passed through this door. The list
@@ -19,6 +19,7 @@ import os
 import pathlib
 import pkgutil
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -46,8 +47,9 @@ def main():
         return 0
     import door
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server is left behind
     program = door.Glance if arguments.glance else lambda: door.Fresnel(arguments.server)
-    outcomes = Outcomes({} if arguments.glance else waiting())
+    outcomes = Outcomes(set() if arguments.glance else waiting())
     with door.opened(program):
         for test in selected:
             test.run(outcomes)
@@ -95,9 +97,9 @@ def short(test):
 
 
 def waiting():
-    """The ids in `waiting.txt`, each with the feature that it waits for."""
+    """The ids in `waiting.txt`."""
     lines = [line.split("#")[0].split() for line in (HERE / "waiting.txt").read_text().splitlines()]
-    return {test: feature for feature, test in filter(None, lines)}
+    return {test for _feature, test in filter(None, lines)}
 
 
 class Outcomes(testtools.TestResult):
@@ -117,17 +119,16 @@ class Outcomes(testtools.TestResult):
         self.count("passed but listed as waiting" if listed else "passed", test)
 
     def addSkip(self, test, reason=None, details=None):
-        self.count("skipped", test)
+        super().addSkip(test, reason, details)
+        self.count("waiting" if short(test) in self.waiting else "skipped", test, reason)
 
     def addError(self, test, error=None, details=None):
         super().addError(test, error, details)
-        feature = self.waiting.get(short(test))
-        self.count("waiting" if feature else "failed", test, self.errors[-1][1])
+        self.count("waiting" if short(test) in self.waiting else "failed", test, self.errors[-1][1])
 
     def addFailure(self, test, error=None, details=None):
         super().addFailure(test, error, details)
-        feature = self.waiting.get(short(test))
-        self.count("waiting" if feature else "failed", test, self.failures[-1][1])
+        self.count("waiting" if short(test) in self.waiting else "failed", test, self.failures[-1][1])
 
     def count(self, outcome, test, report=""):
         self.counts[outcome] += 1
@@ -138,7 +139,7 @@ class Outcomes(testtools.TestResult):
 
     def verdict(self):
         print(", ".join(f"{count} {outcome}" for outcome, count in self.counts.items() if count))
-        wrong = self.counts["failed"] + self.counts["passed but listed as waiting"]
+        wrong = sum(count for outcome, count in self.counts.items() if outcome not in ("passed", "waiting"))
         return 1 if wrong or not self.counts["passed"] else 0
 
 
