@@ -104,7 +104,8 @@ impl Control {
         after: &Image,
         job: Option<&NewJob>,
     ) -> db::Result<()> {
-        let new = after.locations.iter().filter(|new| new.id.is_none());
+        let there = |new: &&Location| before.locations.iter().any(|old| old.url == new.url);
+        let new = after.locations.iter().filter(|new| !there(new));
         let objects: Vec<Object<'_>> = new.filter_map(|new| self.object(new)).collect();
         if objects.is_empty() && job.is_none() {
             return self.db.image_save(before, after).await;

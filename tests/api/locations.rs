@@ -232,10 +232,11 @@ fn a_patch_adds_renames_and_removes_locations() {
     let operation = json!({"op": "replace", "path": "/locations", "value": other});
     let replaced = app.patch(&image, &json!([operation])).json();
     assert_eq!(replaced["locations"], other);
+    assert_eq!(app.get(&image).json()["locations"], other);
     let removed = patched(
         &app,
         &image,
-        json!({"op": "remove", "path": "/locations/1"}),
+        json!({"op": "remove", "path": "/locations/0"}),
     );
     assert_eq!(removed.0, 200, "{}", removed.1);
     assert!(app.has_object(first.as_str().unwrap()));

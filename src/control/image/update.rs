@@ -103,7 +103,7 @@ impl Control {
                 return Err(Error::NotOwner);
             }
             after.updated_at = now();
-            let kept = |old: &&Location| after.locations.iter().any(|new| new.id == old.id);
+            let kept = |old: &&Location| after.locations.iter().any(|new| new.url == old.url);
             let removed = before.locations.iter().filter(|old| !kept(old));
             let removed: Vec<Location> = removed.cloned().collect();
             self.refuse_in_use(id, &removed).await?;

@@ -42,7 +42,7 @@ impl Control {
             return Err(Refusal::TooMany { attempted, maximum }.into());
         }
         if same_addresses(&image.locations, given) {
-            image.locations = with_metadata(&image.locations, given);
+            image.locations = with_metadata(given);
             if self.settings.multistore {
                 self.name_stores(image);
             }
@@ -138,19 +138,13 @@ fn same_addresses(there: &[Location], given: &[NewLocation]) -> bool {
     there == given
 }
 
-/// The rows that are there, in the order and with the metadata that are given.
-fn with_metadata(there: &[Location], given: &[NewLocation]) -> Vec<Location> {
-    let mut left: Vec<&Location> = there.iter().collect();
-    let mut out = Vec::with_capacity(given.len());
-    for new in given {
-        let found = left.iter().position(|old| old.url == new.url);
-        let old = left.remove(found.expect("the addresses are the same"));
-        out.push(Location {
-            id: old.id,
-            url: old.url.clone(),
-            metadata: new.metadata.clone(),
-            status: LocationStatus::Active,
-        });
-    }
-    out
+/// The same addresses as rows of their own, because the order of the rows is that of the list.
+fn with_metadata(given: &[NewLocation]) -> Vec<Location> {
+    let row = |new: &NewLocation| Location {
+        id: None,
+        url: new.url.clone(),
+        metadata: new.metadata.clone(),
+        status: LocationStatus::Active,
+    };
+    given.iter().map(row).collect()
 }
