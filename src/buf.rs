@@ -3,5 +3,5 @@
 pub mod chunk;
 pub mod pool;
 
-pub use chunk::{AtRest, Chunk, Plain};
+pub use chunk::{AtRest, Chunk, Plain, is_zero};
 pub use pool::{Admission, Buffer, Claim, Exhausted, Pool};

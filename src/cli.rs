@@ -7,6 +7,7 @@ mod demo;
 mod policy;
 mod serve;
 mod sources;
+mod store;
 
 use std::{
     io::{self, Write},
@@ -40,6 +41,9 @@ enum Command {
     /// Look after the database
     #[command(subcommand)]
     Db(db::Command),
+    /// Look at the stores
+    #[command(subcommand)]
+    Store(store::Command),
 }
 
 /// Why a command did not do what it was asked.
@@ -77,6 +81,7 @@ pub fn run() -> ExitCode {
         Command::Config(command) => config::run(&command),
         Command::Policy(command) => policy::run(command),
         Command::Db(command) => db::run(&command),
+        Command::Store(command) => store::run(&command),
     };
     // Nobody is left to tell when standard error is gone.
     match outcome {

@@ -97,6 +97,8 @@ pub struct Config {
     pub data: crate::data::Settings,
     /// Bytes for the buffers of all transfers.
     pub memory_limit_bytes: usize,
+    /// Bytes of them that RBD stores may have in flight to their clusters.
+    pub rbd_window_bytes: usize,
     /// How long a node's transfers are its own without a sign of life.
     pub lease: Duration,
     /// How long transfers have to end after SIGTERM.
@@ -143,7 +145,8 @@ pub(crate) const TABLES: &[Table] = &[
     keystone::OsloLimit::TABLE,
     stores::GlanceStore::TABLE,
     stores::AnyStore::TABLE,
-    stores::FileStore::TABLE,
+    stores::FILE,
+    stores::RBD,
     image_format::ImageFormat::TABLE,
     policy::OsloPolicy::TABLE,
     policy::Protection::TABLE,
@@ -205,6 +208,7 @@ fn from_files(
             min_rate_bytes_per_second: fresnel.min_rate_bytes_per_second.into(),
         },
         memory_limit_bytes: fresnel.memory_limit_mib as usize * MIB,
+        rbd_window_bytes: fresnel.rbd_window_mib as usize * MIB,
         lease: Duration::from_secs(fresnel.lease_seconds.into()),
         drain: Duration::from_secs(fresnel.drain_seconds.into()),
         stores,

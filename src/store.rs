@@ -8,6 +8,7 @@ pub mod error;
 pub mod file;
 pub mod flaky;
 pub mod memory;
+pub mod rbd;
 pub mod registry;
 
 use std::{fmt, fs::File, sync::Arc};

@@ -50,6 +50,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rustls", &["http", "client"]),
     ("tokio_rustls", &["http", "client"]),
     ("openssl", &["data/digest"]),
+    ("fresnel_ceph", &["store/rbd"]),
     ("fresnel_ring", &["store/file", "store/file.rs"]),
     ("fresnel_hash", &["data/digest"]),
     ("fresnel_mem", &["buf"]),

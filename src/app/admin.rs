@@ -2,12 +2,16 @@
 
 use std::fs;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::{
     config::Config,
     control::db::{Check, Db},
 };
+
+use super::service::each_store;
+
+pub use crate::store::{Finding, Verdict};
 
 /// Creates the schema where there is none, and brings our own tables up to date.
 pub async fn db_sync(config: Config) -> anyhow::Result<String> {
@@ -31,6 +35,31 @@ pub async fn db_check(config: Config) -> anyhow::Result<String> {
     let check = open(&config)?.check().await?;
     check.ready()?;
     Ok(check.to_string())
+}
+
+/// Looks at every store, or at the one of that name: each with what was found.
+///
+/// # Errors
+/// When there is no store of that name.
+pub async fn store_check(
+    config: Config,
+    only: Option<&str>,
+) -> anyhow::Result<Vec<(String, Vec<Finding>)>> {
+    let mut checked = Vec::new();
+    for (id, opened) in each_store(&config)? {
+        if only.is_some_and(|only| only != id.as_str()) {
+            continue;
+        }
+        let findings = match opened {
+            Ok(store) => store.check().await,
+            Err(error) => vec![Finding::wrong(format!("{:#}", anyhow::Error::from(error)))],
+        };
+        checked.push((id.to_string(), findings));
+    }
+    if let (Some(only), true) = (only, checked.is_empty()) {
+        bail!("there is no store {only}");
+    }
+    Ok(checked)
 }
 
 /// Opens the database without a look at its schema. The embedded one needs its directory.

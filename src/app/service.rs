@@ -20,8 +20,9 @@ use crate::{
     http::{self, Drain, Listener, Served, Shutdown},
     model::StoreId,
     store::{
-        Registry, Store,
+        self, Registry, Store,
         file::{FileIo, FileStore},
+        rbd::{Connections, RbdStore},
     },
 };
 
@@ -152,18 +153,9 @@ async fn keep_policy(policy: &Policy, mut hangup: Signal) {
 }
 
 fn open_stores(config: &Config) -> anyhow::Result<Registry> {
-    let io = FileIo::start(config.file_io).context("cannot start file I/O")?;
-    let mut stores: Vec<Arc<dyn Store>> = Vec::new();
-    for store in &config.stores.stores {
-        let id = store.settings.id.clone();
-        match &store.kind {
-            Kind::File(file) => {
-                let opened = FileStore::open(id.clone(), file.clone(), io.clone());
-                let opened = opened.with_context(|| format!("cannot open the store {id}"))?;
-                stores.push(Arc::new(opened));
-            }
-        }
-    }
+    let stores = each_store(config)?
+        .map(|(id, opened)| opened.with_context(|| format!("cannot open the store {id}")));
+    let stores = stores.collect::<anyhow::Result<_>>()?;
     Ok(Registry::new(stores, config.stores.default.clone()))
 }
 
@@ -179,6 +171,25 @@ fn by_keystone(config: Tokens) -> anyhow::Result<Auth> {
 fn of_keystone((config, endpoint): (keystone::Config, Endpoint)) -> anyhow::Result<Limits> {
     let session = Session::new(config).context("[oslo_limit]")?;
     Ok(Limits::new(Arc::new(session), endpoint))
+}
+
+/// Opens what is configured, one after the other. Begins their background work: a runtime must
+/// run.
+pub(super) fn each_store(
+    config: &Config,
+) -> anyhow::Result<impl Iterator<Item = (StoreId, store::Result<Arc<dyn Store>>)>> {
+    let io = FileIo::start(config.file_io).context("cannot start file I/O")?;
+    let ceph = Arc::new(Connections::new(config.rbd_window_bytes));
+    Ok(config.stores.stores.iter().map(move |store| {
+        let id = store.settings.id.clone();
+        let opened: store::Result<Arc<dyn Store>> = match &store.kind {
+            Kind::File(file) => FileStore::open(id.clone(), file.clone(), io.clone())
+                .map(|opened| Arc::new(opened) as _),
+            Kind::Rbd(rbd) => RbdStore::open(id.clone(), rbd.clone(), ceph.clone())
+                .map(|opened| Arc::new(opened) as _),
+        };
+        (id, opened)
+    }))
 }
 
 fn ids(stores: &Registry) -> Vec<StoreId> {

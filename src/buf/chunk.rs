@@ -57,3 +57,11 @@ impl<State> Chunk<State> {
         self.bytes.is_empty()
     }
 }
+
+/// Whether all bytes are 0: a store may leave them out. Data is told by its first page.
+pub fn is_zero(bytes: &[u8]) -> bool {
+    const ZEROES: [u8; 4096] = [0; 4096];
+    bytes
+        .chunks(ZEROES.len())
+        .all(|piece| *piece == ZEROES[..piece.len()])
+}

@@ -64,7 +64,7 @@ fn page() -> String {
     page += "\n## Refused\n\nThese options are accepted only with the values named here.\n\n";
     page += "| option | accepted | otherwise |\n| --- | --- | --- |\n";
     page.extend(GUARDS.iter().map(refused));
-    page += "\nSo are types of stores other than `file` in `enabled_backends`, `stores` and \
+    page += "\nSo are types of stores other than `file` and `rbd` in `enabled_backends`, `stores` and \
              `default_store`.\n";
     page += "\n## Without effect\n\n";
     for (section, names) in unsupported::sections() {

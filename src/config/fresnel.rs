@@ -14,6 +14,8 @@ section! {
         allow_unauthenticated: bool = "false";
         /// MiB for the buffers of all transfers together.
         memory_limit_mib: u32 = "128", min 8;
+        /// MiB of them that uploads to RBD stores may have in flight to Ceph. Raise both together.
+        rbd_window_mib: u32 = "96", min 8;
         /// Seconds after which the transfers of a node that has stopped answering are taken from
         /// it; it renews its lease three times as often. The same on all nodes.
         lease_seconds: u32 = "15", min 3;

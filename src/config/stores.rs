@@ -1,20 +1,23 @@
-//! `enabled_backends`, `[glance_store]` and the section of each store (reference E.1, E.3).
+//! `enabled_backends`, `[glance_store]` and the section of each store (reference E.1).
+
+mod file;
+mod rbd;
 
 use std::{collections::HashMap, path::PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     default::Backends,
-    option::section,
+    option::{Table, section},
     reader::Reader,
-    value::{Many, Pairs},
+    value::Pairs,
 };
-use crate::{
-    control::StoreSettings,
-    model::StoreId,
-    store::file::{self, Datadir},
-};
+use crate::{control::StoreSettings, model::StoreId, store};
+
+/// The options of each type of store.
+pub(super) const FILE: Table = file::FileStore::TABLE;
+pub(super) const RBD: Table = rbd::RbdStore::TABLE;
 
 /// Ids that Glance keeps for itself begin so.
 const RESERVED_PREFIX: &str = "os_glance_";
@@ -28,7 +31,7 @@ const TYPES: &[(&str, Served)] = &[
     ("cinder", Served::NotYet),
     ("file", Served::Yes),
     ("http", Served::NotYet),
-    ("rbd", Served::NotYet),
+    ("rbd", Served::Yes),
     ("s3", Served::NotYet),
     ("swift", Served::NotYet),
     ("vmware", Served::Never),
@@ -46,7 +49,7 @@ section! {
     GlanceStore in "glance_store" {
         /// The store that takes an upload that names none: one of `enabled_backends`.
         default_backend: Option<String>;
-        /// Store types in use where there are no `enabled_backends`. Only `file` is served.
+        /// Store types in use where there are no `enabled_backends`. Only `file` and `rbd` are served.
         stores: Vec<String> = "file,http";
         /// The store type that takes uploads where there are no `enabled_backends`.
         default_store: String = "file";
@@ -60,23 +63,6 @@ section! {
         store_description: Option<String>;
         /// Of an image in several stores, the one with the greatest weight is read first.
         weight: i64 = "0";
-    }
-}
-
-section! {
-    /// A store of type `file`: in the section of its name or in `[backend_defaults]`, and in
-    /// `[glance_store]` where there are no `enabled_backends`.
-    FileStore in "glance_store" {
-        /// Directory of the images. Must be set for each of `enabled_backends`; the one store of a
-        /// configuration without them has `${fresnel.data_dir}/images`.
-        filesystem_store_datadir: Option<String>;
-        /// Directories of the images as `path:priority`, instead of one: the greatest priority with
-        /// room is written to, of equal ones that with most room.
-        filesystem_store_datadirs: Many;
-        /// Permissions of image files, in octal digits; 0 leaves them to the umask.
-        filesystem_store_file_perm: i64 = "0";
-        /// Leave holes in image files where the image has zeroes.
-        filesystem_thin_provisioning: bool = "false";
     }
 }
 
@@ -104,7 +90,9 @@ pub struct Store {
 #[derive(Clone, Debug)]
 pub enum Kind {
     /// Files in directories.
-    File(file::Config),
+    File(store::file::Config),
+    /// RBD images in a pool of a Ceph cluster.
+    Rbd(store::rbd::Config),
 }
 
 /// Reads all that is about stores.
@@ -112,12 +100,45 @@ pub(super) fn read(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Store
     let backends = Backends::read(reader, &["DEFAULT"]);
     let common = GlanceStore::read(reader, &[SINGLE_SECTION]);
     match &backends.enabled_backends {
-        Some(Pairs(pairs)) if !pairs.is_empty() => several(reader, pairs, &common),
+        Some(Pairs(pairs)) if !pairs.is_empty() => several(reader, pairs, &common, warnings),
         _ => single(reader, &common, warnings),
     }
 }
 
-fn several(reader: &mut Reader<'_>, pairs: &[(String, String)], common: &GlanceStore) -> Stores {
+fn several(
+    reader: &mut Reader<'_>,
+    pairs: &[(String, String)],
+    common: &GlanceStore,
+    warnings: &mut Vec<String>,
+) -> Stores {
+    refuse_unserved(reader, pairs);
+    let default = common.default_backend.clone().unwrap_or_default();
+    if default.is_empty() {
+        let reason = "must name one of enabled_backends";
+        let place = reader.place("DEFAULT", "enabled_backends");
+        reader.refuse_at(place, "glance_store", "default_backend", reason);
+    } else if !pairs.iter().any(|(id, _)| *id == default) {
+        let reason = format!("{default:?} is not one of enabled_backends");
+        reader.refuse("glance_store", "default_backend", &reason);
+    }
+    let stores = pairs.iter().filter_map(|(id, kind)| {
+        let sections = [id.as_str(), SHARED_SECTION];
+        match kind.as_str() {
+            "file" => Some(file::store(reader, id, &sections, None)),
+            "rbd" => Some(rbd::store(reader, id, &sections, warnings)),
+            _ => None,
+        }
+    });
+    let stores: Vec<Store> = stores.collect();
+    refuse_shared_places(reader, &stores);
+    Stores {
+        multistore: true,
+        stores,
+        default: StoreId::new(&default),
+    }
+}
+
+fn refuse_unserved(reader: &mut Reader<'_>, pairs: &[(String, String)]) {
     let refuse = |reader: &mut Reader<'_>, reason: String| {
         reader.refuse("DEFAULT", "enabled_backends", &reason);
     };
@@ -144,30 +165,31 @@ fn several(reader: &mut Reader<'_>, pairs: &[(String, String)], common: &GlanceS
             ),
         }
     }
-    let default = common.default_backend.clone().unwrap_or_default();
-    if default.is_empty() {
-        let reason = "must name one of enabled_backends";
-        let place = reader.place("DEFAULT", "enabled_backends");
-        reader.refuse_at(place, "glance_store", "default_backend", reason);
-    } else if !pairs.iter().any(|(id, _)| *id == default) {
-        let reason = format!("{default:?} is not one of enabled_backends");
-        reader.refuse("glance_store", "default_backend", &reason);
-    }
-    let files = pairs.iter().filter(|(_, kind)| kind == "file");
-    let stores = files.map(|(id, _)| file_store(reader, id, &[id, SHARED_SECTION], None));
-    let stores: Vec<Store> = stores.collect();
-    refuse_shared_directories(reader, &stores);
-    Stores {
-        multistore: true,
-        stores,
-        default: StoreId::new(&default),
-    }
 }
 
 fn single(reader: &mut Reader<'_>, common: &GlanceStore, warnings: &mut Vec<String>) -> Stores {
+    let default = match common.default_store.as_str() {
+        "filesystem" => "file",
+        other => other,
+    };
+    if !["file", "rbd"].contains(&default) {
+        let reason = format!("{default:?} is not supported, only file and rbd are");
+        reader.refuse("glance_store", "default_store", &reason);
+    } else if !common.stores.iter().any(|kind| kind == default) {
+        let reason = format!("{default:?} is not one of stores");
+        reader.refuse("glance_store", "default_store", &reason);
+    }
+    let images = reader.path_below_data_dir("images");
+    let mut stores = Vec::new();
     for kind in &common.stores {
         match kind.as_str() {
-            "file" => {}
+            "file" => stores.push(file::store(
+                reader,
+                "file",
+                &[SINGLE_SECTION],
+                Some(images.clone()),
+            )),
+            "rbd" => stores.push(rbd::store(reader, "rbd", &[SINGLE_SECTION], warnings)),
             // Glance's default list has it: images at foreign addresses are read through it.
             "http" => {
                 if let Some(place) = reader.place("glance_store", "stores") {
@@ -182,117 +204,50 @@ fn single(reader: &mut Reader<'_>, common: &GlanceStore, warnings: &mut Vec<Stri
             }
         }
     }
-    if !["file", "filesystem"].contains(&common.default_store.as_str()) {
-        let reason = format!("{:?} is not supported, only file is", common.default_store);
-        reader.refuse("glance_store", "default_store", &reason);
-    }
-    let images = reader.path_below_data_dir("images");
     Stores {
         multistore: false,
-        stores: vec![file_store(reader, "file", &[SINGLE_SECTION], Some(images))],
-        default: StoreId::new("file"),
+        stores,
+        default: StoreId::new(default),
     }
 }
 
-/// A store of type file. `fallback` is its directory where none is configured.
-fn file_store(
-    reader: &mut Reader<'_>,
-    id: &str,
-    sections: &[&str],
-    fallback: Option<String>,
-) -> Store {
-    let own = FileStore::read(reader, sections);
-    let any = AnyStore::read(reader, sections);
-    let section = sections[0];
-    let datadirs = match (
-        own.filesystem_store_datadir,
-        &own.filesystem_store_datadirs.0[..],
-    ) {
-        (Some(_), [_, ..]) => {
-            let reason = "excludes filesystem_store_datadir: set one of them";
-            reader.refuse(section, "filesystem_store_datadirs", reason);
-            Vec::new()
-        }
-        (Some(path), []) => vec![in_dir(path)],
-        (None, []) => match fallback {
-            Some(path) => vec![in_dir(path)],
-            None => {
-                let place = reader.place("DEFAULT", "enabled_backends");
-                let reason = "must be set (Glance's default is /var/lib/glance/images)";
-                reader.refuse_at(place, section, "filesystem_store_datadir", reason);
-                Vec::new()
-            }
-        },
-        (None, many) => prioritized(reader, section, many),
-    };
-    Store {
-        settings: StoreSettings {
-            properties: told(&datadirs, own.filesystem_thin_provisioning),
+impl AnyStore {
+    /// What the API tells of a store; `properties` are those of its type.
+    fn settings(self, id: &str, properties: Map<String, Value>) -> StoreSettings {
+        StoreSettings {
             id: StoreId::new(id),
-            description: any.store_description,
-            weight: any.weight,
+            description: self.store_description,
+            weight: self.weight,
             read_only: false,
-        },
-        kind: Kind::File(file::Config {
-            datadirs,
-            file_perm: permissions(reader, section, own.filesystem_store_file_perm),
-            thin_provisioning: own.filesystem_thin_provisioning,
-        }),
+            properties,
+        }
     }
-}
-
-/// What `GET /v2/info/stores/detail` tells of a file store. The chunk is Glance's default: ours are
-/// not for clients to know.
-fn told(datadirs: &[Datadir], thin_provisioning: bool) -> serde_json::Map<String, Value> {
-    let path = datadirs.first().map(|dir| dir.path.display().to_string());
-    serde_json::Map::from_iter([
-        ("data_dir".to_owned(), path.into()),
-        ("chunk_size".to_owned(), 65536.into()),
-        ("thin_provisioning".to_owned(), thin_provisioning.into()),
-    ])
-}
-
-fn in_dir(path: String) -> Datadir {
-    Datadir {
-        path: path.into(),
-        priority: 0,
-    }
-}
-
-fn prioritized(reader: &mut Reader<'_>, section: &str, texts: &[String]) -> Vec<Datadir> {
-    let mut found: Vec<Datadir> = Vec::new();
-    for text in texts {
-        let reason = match text.parse::<Datadir>() {
-            Ok(dir) if found.iter().all(|known| known.path != dir.path) => {
-                found.push(dir);
-                continue;
-            }
-            Ok(dir) => format!("{} is there twice", dir.path.display()),
-            Err(error) => error.to_string(),
-        };
-        reader.refuse(section, "filesystem_store_datadirs", &reason);
-    }
-    found
-}
-
-fn permissions(reader: &mut Reader<'_>, section: &str, digits: i64) -> Option<u32> {
-    file::config::file_perm(digits).unwrap_or_else(|error| {
-        reader.refuse(section, "filesystem_store_file_perm", &error.to_string());
-        None
-    })
 }
 
 /// An address must belong to one store.
-fn refuse_shared_directories(reader: &mut Reader<'_>, stores: &[Store]) {
+fn refuse_shared_places(reader: &mut Reader<'_>, stores: &[Store]) {
     let mut owners: HashMap<PathBuf, &StoreId> = HashMap::new();
     for Store { settings, kind } in stores {
-        let Kind::File(file::Config { datadirs, .. }) = kind;
-        for Datadir { path, .. } in datadirs {
-            if let Some(other) = owners.insert(path.components().collect(), &settings.id) {
-                let reason = format!("{} belongs to store {other} too", path.display());
+        let (option, places): (_, Vec<PathBuf>) = match kind {
+            Kind::File(config) => {
+                let paths = config.datadirs.iter().map(|dir| &dir.path);
+                // Without `.`, doubled slashes or a slash at its end.
+                let paths = paths.map(|path| path.components().collect());
+                ("filesystem_store_datadir", paths.collect())
+            }
+            Kind::Rbd(config) => {
+                let cluster = config.ceph_conf.as_deref().unwrap_or_default();
+                let place = format!("pool {} of {cluster:?}", config.pool);
+                ("rbd_store_pool", vec![place.into()])
+            }
+        };
+        for shared in places {
+            let shown = shared.display().to_string();
+            if let Some(other) = owners.insert(shared, &settings.id) {
+                let reason = format!("{shown} belongs to store {other} too");
                 let section = settings.id.as_str();
-                let place = reader.place(section, "filesystem_store_datadir");
-                reader.refuse_at(place, section, "filesystem_store_datadir", &reason);
+                let place = reader.place(section, option);
+                reader.refuse_at(place, section, option, &reason);
             }
         }
     }

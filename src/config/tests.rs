@@ -32,7 +32,9 @@ mod defaults {
         assert!(config.warnings.is_empty(), "{:?}", config.warnings);
         assert!(!config.stores.multistore);
         assert_eq!(config.stores.default.as_str(), "file");
-        let Kind::File(dirs) = &config.stores.stores[0].kind;
+        let Kind::File(dirs) = &config.stores.stores[0].kind else {
+            panic!("{:?}", config.stores)
+        };
         assert_eq!(
             dirs,
             &crate::store::file::Config::in_dir("./fresnel-data/images")
@@ -323,7 +325,9 @@ mod stores {
         let settings = &config.control.stores;
         assert_eq!(settings[0].id.as_str(), "fast");
         assert_eq!((settings[0].weight, settings[1].weight), (3, 7));
-        let Kind::File(slow) = &config.stores.stores[1].kind;
+        let Kind::File(slow) = &config.stores.stores[1].kind else {
+            panic!("{:?}", config.stores)
+        };
         let dirs: Vec<_> = slow
             .datadirs
             .iter()
@@ -334,7 +338,7 @@ mod stores {
 
     #[test]
     fn types_that_are_not_served_are_refused_with_their_line() {
-        for kind in ["rbd", "s3", "swift", "http", "cinder", "vmware", "floppy"] {
+        for kind in ["s3", "swift", "http", "cinder", "vmware", "floppy"] {
             let text = format!(
                 "[DEFAULT]\nenabled_backends = a:{kind}\n[glance_store]\ndefault_backend = a"
             );
@@ -386,7 +390,9 @@ mod stores {
              filesystem_store_datadir = /var/lib/glance/images\nfilesystem_store_file_perm = 640",
         );
         let config = config.unwrap();
-        let Kind::File(file) = &config.stores.stores[0].kind;
+        let Kind::File(file) = &config.stores.stores[0].kind else {
+            panic!("{:?}", config.stores)
+        };
         assert_eq!(file.file_perm, Some(0o640));
         assert_eq!(
             file.datadirs[0].path,
@@ -396,8 +402,36 @@ mod stores {
             config.warnings,
             ["a.conf:2: [glance_store] stores: http is not supported yet"]
         );
-        assert!(error("[glance_store]\nstores = file,rbd").contains("\"rbd\" is not supported"));
-        assert!(error("[glance_store]\ndefault_store = rbd").contains("only file is"));
+        assert!(error("[glance_store]\nstores = file,s3").contains("\"s3\" is not supported"));
+        assert!(error("[glance_store]\ndefault_store = s3").contains("only file and rbd are"));
+        assert!(error("[glance_store]\ndefault_store = rbd").contains("is not one of stores"));
+    }
+
+    #[test]
+    fn the_one_store_may_be_a_pool_of_ceph() {
+        let config = load_text(
+            "[glance_store]\nstores = rbd,http\ndefault_store = rbd\nrbd_store_pool = images\n\
+             rbd_store_user = glance\nrbd_store_ceph_conf = /etc/ceph/ceph.conf\n\
+             rbd_store_chunk_size = 8\nrados_connect_timeout = 0",
+        );
+        let config = config.unwrap();
+        let Kind::Rbd(rbd) = &config.stores.stores[0].kind else {
+            panic!("{:?}", config.stores)
+        };
+        assert_eq!((rbd.pool.as_str(), rbd.order), ("images", 23));
+        assert_eq!(rbd.user.as_deref(), Some("glance"));
+        assert_eq!(rbd.timeouts.operation, None);
+        assert_eq!(config.stores.default.as_str(), "rbd");
+        assert!(config.warnings.iter().any(|w| w.contains("for ever")));
+    }
+
+    #[test]
+    fn a_pool_belongs_to_one_store() {
+        let text = "[DEFAULT]\nenabled_backends = a:rbd,b:rbd\n[glance_store]\n\
+                    default_backend = a\n[b]\nrbd_store_pool = images";
+        assert!(error(text).ends_with("belongs to store a too"));
+        load_text(&format!("{text}-2")).unwrap();
+        assert!(error(&format!("{text}-2\nrbd_store_chunk_size = 64")).contains("MiB"));
     }
 
     #[test]

@@ -266,7 +266,9 @@ mod tests {
         let window_bytes = 700_000;
         let found = digests_by(&plane, &plan, HashAlgorithm::Sha256, window_bytes);
         let found = found.await.unwrap();
-        let stream = plane.engine.open(&[HashAlgorithm::Md5, HashAlgorithm::Sha256]);
+        let stream = plane
+            .engine
+            .open(&[HashAlgorithm::Md5, HashAlgorithm::Sha256]);
         stream.feed(&Chunk::new(bytes(len).into())).await;
         let whole = stream.finish().await;
         assert_eq!([found.checksum, found.os_hash_value], whole[..]);

@@ -26,8 +26,9 @@ use async_trait::async_trait;
 use rustix::io::Errno;
 use tracing::debug;
 
-use super::{Error, Intent, Reader, Result, Store, Writer};
+use super::{Error, Finding, Intent, Reader, Result, Store, Writer};
 use crate::{
+    base::limits::MIB,
     buf::Claim,
     model::{Attempt, ByteRange, ImageId, StoreId},
 };
@@ -183,6 +184,17 @@ impl Store for FileStore {
     fn owns(&self, url: &str) -> bool {
         self.shared.path(url).is_ok()
     }
+
+    async fn check(&self) -> Vec<Finding> {
+        let shared = self.shared.clone();
+        let checked = tokio::task::spawn_blocking(move || {
+            let findings = shared.dirs.iter().flat_map(Dir::check);
+            findings.collect()
+        });
+        checked
+            .await
+            .expect("looking at a directory does not panic")
+    }
 }
 
 impl Shared {
@@ -258,6 +270,25 @@ impl Dir {
             draft: self.path.join(ATTEMPTS_DIR).join(format!("{id}.{attempt}")),
             published: self.path.join(id),
         })
+    }
+
+    /// A look at it, for the operator. Blocks.
+    fn check(&self) -> Vec<Finding> {
+        let path = self.path.display();
+        let probed = ability::probe(&self.path.join(ATTEMPTS_DIR));
+        let (can, free) = match probed.and_then(|can| Ok((can, self.free_bytes()?))) {
+            Ok(found) => found,
+            Err(error) => return vec![Finding::wrong(format!("cannot write in {path}: {error}"))],
+        };
+        let free = free / (1024 * MIB as u64);
+        let mut findings = vec![Finding::good(format!(
+            "{path} is writable, {free} GiB are free"
+        ))];
+        findings.extend(
+            can.lacks()
+                .map(|what| Finding::doubtful(format!("{path}: {what}"))),
+        );
+        findings
     }
 
     /// Bytes that an unprivileged user may still write.

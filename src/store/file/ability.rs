@@ -23,6 +23,29 @@ pub(super) struct Abilities {
     pub(super) xattr: bool,
 }
 
+impl Abilities {
+    /// What the filesystem cannot do, and what that means.
+    pub(super) fn lacks(self) -> impl Iterator<Item = &'static str> {
+        [
+            (
+                self.direct,
+                "no writes past the page cache: uploads cost more CPU time",
+            ),
+            (
+                self.noreplace,
+                "no rename that refuses to replace: link and unlink do it",
+            ),
+            (
+                self.xattr,
+                "no extended attributes: attempts are told by modification times",
+            ),
+        ]
+        .into_iter()
+        .filter(|(can, _)| !can)
+        .map(|(_, what)| what)
+    }
+}
+
 /// Tries all of it with a file in `dir`. Fails when a file cannot be made there at all.
 pub(super) fn probe(dir: &Path) -> io::Result<Abilities> {
     let path = dir.join(format!("probe.{}", uuid::Uuid::new_v4()));

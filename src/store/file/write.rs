@@ -25,7 +25,7 @@ use super::{
     mark, text,
 };
 use crate::{
-    buf::{AtRest, Chunk},
+    buf::{AtRest, Chunk, is_zero},
     model::Attempt,
     store::{Published, Writer},
 };
@@ -259,13 +259,6 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 fn is_aligned(bytes: &Bytes, offset: u64) -> bool {
     let (start, len) = (bytes.as_ptr() as usize, bytes.len());
     (start | len | offset as usize).is_multiple_of(DIRECT_ALIGN_BYTES)
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    const ZEROES: [u8; 4096] = [0; 4096];
-    bytes
-        .chunks(ZEROES.len())
-        .all(|piece| *piece == ZEROES[..piece.len()])
 }
 
 #[cfg(test)]
