@@ -199,19 +199,34 @@ impl Pool {
         check(OPERATION, renamed).map(drop)
     }
 
+    /// Makes the trash's own object, which librbd makes with the first image that goes there: a pool
+    /// that has become full by then would not take it, and nothing could be deleted. Blocks.
+    ///
+    /// # Errors
+    /// The library's.
+    pub fn prepare_trash(&self) -> Result<()> {
+        self.create_object(c"rbd_trash", sys::CREATE_IDEMPOTENT, &[])
+    }
+
     /// Lets a name lead to the image of that id, if it leads nowhere yet: a new object, made and
     /// written in one step.
     fn create_name(&self, name: &str, id: &str) -> Result<()> {
-        const OPERATION: &str = "rados_write_op_operate";
-        let (object, content) = (text(OPERATION, &id_object(name))?, encode(id));
+        let object = text("rados_write_op_operate", &id_object(name))?;
+        self.create_object(&object, sys::CREATE_EXCLUSIVE, &encode(id))
+    }
+
+    /// Makes an object, and writes what there is to write, in one step.
+    fn create_object(&self, object: &CStr, how: i32, content: &[u8]) -> Result<()> {
         let api = self.api();
         // SAFETY: takes nothing; the operation is released below, and nobody else knows it. The
         // content and the name live until the operation has been done, which is when the call
         // returns; the null pointers stand for no category and for the time of day.
         let created = unsafe {
             let operation = (api.rados_create_write_op)();
-            (api.rados_write_op_create)(operation, sys::CREATE_EXCLUSIVE, ptr::null());
-            (api.rados_write_op_write_full)(operation, content.as_ptr().cast(), content.len());
+            (api.rados_write_op_create)(operation, how, ptr::null());
+            if !content.is_empty() {
+                (api.rados_write_op_write_full)(operation, content.as_ptr().cast(), content.len());
+            }
             let done = (api.rados_write_op_operate)(
                 operation,
                 self.ioctx(),
@@ -222,7 +237,7 @@ impl Pool {
             (api.rados_release_write_op)(operation);
             done
         };
-        check(OPERATION, created).map(drop)
+        check("rados_write_op_operate", created).map(drop)
     }
 
     /// Moves an image to the trash, whence it may be removed at once. Blocks, but not for long: no
@@ -231,6 +246,16 @@ impl Pool {
     /// # Errors
     /// [`Outcome::Busy`] while somebody watches the image, [`Outcome::NotFound`].
     pub fn trash_move(&self, name: &str) -> Result<()> {
+        let moved = self.moved_to_trash(name);
+        let missing = Error::failed("rbd_trash_move", Outcome::NotFound);
+        if moved == Err(missing) && self.image_id(name)?.is_some() {
+            // librbd 16 calls it so when the trash takes nothing, whatever the reason.
+            return Err(Error::failed("rbd_trash_move", Outcome::Other(libc::EIO)));
+        }
+        moved
+    }
+
+    fn moved_to_trash(&self, name: &str) -> Result<()> {
         const OPERATION: &str = "rbd_trash_move";
         let name = text(OPERATION, name)?;
         // SAFETY: the context lives, and the text does until the call returns.

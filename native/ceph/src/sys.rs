@@ -30,6 +30,8 @@ pub(crate) const IMAGE_OPTION_DATA_POOL: c_int = 10;
 
 /// `LIBRADOS_CREATE_EXCLUSIVE`
 pub(crate) const CREATE_EXCLUSIVE: c_int = 1;
+/// `LIBRADOS_CREATE_IDEMPOTENT`
+pub(crate) const CREATE_IDEMPOTENT: c_int = 0;
 
 /// `RBD_SNAP_NAMESPACE_TYPE_TRASH`
 pub(crate) const SNAP_NAMESPACE_TRASH: c_int = 2;

@@ -213,7 +213,13 @@ impl Link {
             return Ok(pool);
         }
         let name = self.pool.clone();
-        let opened = self.run(self.patience, move || cluster.pool(&name)).await;
+        let open = move || {
+            let pool = cluster.pool(&name)?;
+            // Where that is not permitted, or there is no room now, deletions may still work.
+            drop(pool.prepare_trash());
+            Ok(pool)
+        };
+        let opened = self.run(self.patience, open).await;
         let pool = opened.map_err(|failure| match failure {
             Failure::Failed(error) => Failure::NotConnected(error),
             other => other,
