@@ -11,8 +11,10 @@ use crate::{
     peers::{self, Server},
 };
 
-const GIB: f64 = (1_u64 << 30) as f64;
-const MIB: f64 = (1_u64 << 20) as f64;
+/// Bytes of a GiB.
+pub(crate) const GIB: f64 = (1_u64 << 30) as f64;
+/// Bytes of a MiB.
+pub(crate) const MIB: f64 = (1_u64 << 20) as f64;
 
 /// What some runs of one transfer cost.
 struct Cost {
@@ -224,7 +226,7 @@ fn digest_seconds(file: &File, digest: MessageDigest) -> f64 {
 }
 
 /// Random bytes in memory (tmpfs), so that the client reads no disk.
-fn random_file(len: u64) -> File {
+pub(crate) fn random_file(len: u64) -> File {
     let path = Path::new("/dev/shm").join("fresnel-bench-image");
     if std::fs::metadata(&path).is_ok_and(|m| m.len() >= len) {
         return File::open(path).expect("the file that was just seen");

@@ -4,6 +4,7 @@
 
 mod client;
 mod data;
+mod digests;
 mod measure;
 mod memory;
 mod metadata;
@@ -73,6 +74,7 @@ const GROUPS: &[(&str, Group)] = &[
     ("upload", data::upload),
     ("download", data::download),
     ("many", data::many),
+    ("digests", digests::digests),
     ("metadata", metadata::rates),
     ("throttled", metadata::beside_slow_readers),
     ("memory", memory::idle),

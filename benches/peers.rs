@@ -17,6 +17,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// What to measure.
     pub(crate) process: Process,
+    /// Where it tells its metrics, if it does.
+    pub(crate) metrics: Option<SocketAddr>,
     stop: Stop,
 }
 
@@ -53,6 +55,7 @@ pub(crate) fn fresnel(folder: &Path, options: &str) -> Server {
     Server {
         address,
         process,
+        metrics: None,
         stop: Stop::Child(child),
     }
 }
@@ -109,6 +112,7 @@ pub(crate) fn glance(arguments: &[&str]) -> Server {
     Server {
         address,
         process: Process(pid),
+        metrics: None,
         stop: Stop::Script(stop),
     }
 }
@@ -138,6 +142,7 @@ pub(crate) fn nginx(folder: &Path) -> Server {
     Server {
         address,
         process,
+        metrics: None,
         stop: Stop::Child(child),
     }
 }
@@ -169,7 +174,8 @@ fn lab_folder() -> PathBuf {
     std::env::var_os("FRESNEL_LAB").map_or_else(|| "/tmp/fresnel-lab".into(), PathBuf::from)
 }
 
-fn free_address() -> SocketAddr {
+/// A port that nobody listens on.
+pub(crate) fn free_address() -> SocketAddr {
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
     socket.local_addr().expect("a bound socket has an address")
 }

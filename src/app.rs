@@ -1,6 +1,7 @@
 //! The only place that names concrete types: puts the layers together and runs them.
 
 pub mod admin;
+pub mod bench;
 mod demo;
 mod metrics;
 pub mod policy;

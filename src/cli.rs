@@ -1,6 +1,7 @@
 //! The command line: `fresnel <command>`. Exit codes: 0, 1 for failure, 2 for wrong usage or
 //! configuration.
 
+mod bench;
 mod config;
 mod db;
 mod demo;
@@ -44,6 +45,9 @@ enum Command {
     /// Look at the stores
     #[command(subcommand)]
     Store(store::Command),
+    /// Measure this machine
+    #[command(subcommand)]
+    Bench(bench::Command),
 }
 
 /// Why a command did not do what it was asked.
@@ -82,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::Policy(command) => policy::run(command),
         Command::Db(command) => db::run(&command),
         Command::Store(command) => store::run(&command),
+        Command::Bench(command) => bench::run(&command),
     };
     // Nobody is left to tell when standard error is gone.
     match outcome {

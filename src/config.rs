@@ -85,6 +85,8 @@ pub struct Config {
     pub file_io: FileIoChoice,
     /// Who asks, and what projects may use.
     pub keystone: Keystone,
+    /// How digests are computed.
+    pub digest_engine: crate::data::digest::EngineChoice,
     /// What the API tells of itself.
     pub api: crate::api::Settings,
     /// Who may do what.
@@ -200,6 +202,7 @@ fn from_files(
         file_io: fresnel.file_io,
         keystone,
         api: filters.add(api.settings(image_schema)),
+        digest_engine: fresnel.digest_engine,
         policy,
         protections,
         control: control_settings(images, formats, &stores),

@@ -13,6 +13,7 @@ use fresnel::control::protect::{Format, Protections};
 use fresnel::data::Expect;
 use fresnel::data::inspect::{self, Inspection};
 use fresnel::model::RangeRequest;
+use fresnel_hash::{Algorithm, Engine, Lane, Md5, Sha256, Sha512};
 
 /// A function that takes any bytes.
 pub type Target = fn(&[u8]);
@@ -20,6 +21,7 @@ pub type Target = fn(&[u8]);
 /// Every target by its name.
 pub const TARGETS: &[(&str, Target)] = &[
     ("config", config),
+    ("digests", digests),
     ("filters", filters),
     ("gpt", gpt),
     ("inspect", inspect),
@@ -44,6 +46,54 @@ pub fn config(data: &[u8]) {
     let lines = text.lines().count();
     assert!(assignments.iter().all(|a| a.line <= lines));
     assert!(errors.iter().all(|e| e.line <= lines));
+}
+
+/// Half of the bytes is a schedule of streams that are hashed side by side, the others are their
+/// messages: every engine ends in the same states.
+pub fn digests(data: &[u8]) {
+    let (schedule, bytes) = data.split_at(data.len() / 2);
+    // Three rounds of the largest block, from any offset.
+    let bytes: Vec<u8> = bytes
+        .iter()
+        .copied()
+        .chain([0])
+        .cycle()
+        .take(bytes.len() + 1024)
+        .collect();
+    engines_agree::<Md5>(schedule, &bytes);
+    engines_agree::<Sha256>(schedule, &bytes);
+    engines_agree::<Sha512>(schedule, &bytes);
+}
+
+/// A step of the schedule is a mask of streams and a number of blocks.
+fn engines_agree<A: Algorithm>(schedule: &[u8], bytes: &[u8]) {
+    const STREAMS: usize = 16;
+    let outcome = |engine: Engine| {
+        let mut states = [A::INIT; STREAMS];
+        for (step, parts) in schedule.chunks_exact(3).enumerate() {
+            let mask = u16::from_le_bytes([parts[0], parts[1]]);
+            let len = usize::from(parts[2] % 4) * A::BLOCK_BYTES;
+            let mut lanes: Vec<_> = states
+                .iter_mut()
+                .enumerate()
+                .filter(|(stream, _)| (mask >> stream) & 1 == 1)
+                .map(|(stream, state)| {
+                    let at = (step * 7 + stream * 31) % (bytes.len() - len);
+                    Lane {
+                        state,
+                        bytes: &bytes[at..at + len],
+                    }
+                })
+                .collect();
+            for lanes in lanes.chunks_mut(A::width(engine).max) {
+                A::side_by_side(engine, lanes);
+            }
+        }
+        states
+    };
+    let engines = Engine::available();
+    let scalar = outcome(*engines.last().expect("there is always scalar"));
+    assert!(engines.into_iter().all(|engine| outcome(engine) == scalar));
 }
 
 /// The query of a list; what is echoed into `first` and `next` asks for the same, but for the

@@ -148,7 +148,7 @@ impl Content {
     }
 
     async fn digests(&self) -> anyhow::Result<Sums> {
-        let engine = Engine::sized_for_machine()?;
+        let engine = Engine::new(2)?;
         let stream = engine.open(&[HashAlgorithm::Md5, HashAlgorithm::Sha512]);
         for offset in (0..IMAGE_BYTES).step_by(MIB) {
             let chunk: Chunk<Plain> = Chunk::new(self.piece(offset).into());

@@ -55,7 +55,8 @@ impl Service {
         let plane = Arc::new(Plane {
             pool: Pool::new(config.memory_limit_bytes, &ids(&stores)),
             stores: stores.clone(),
-            engine: Engine::sized_for_machine()?,
+            engine: Engine::sized_for_machine(config.digest_engine)
+                .context("cannot start [fresnel] digest_engine")?,
             settings: config.data,
         });
         let db = Db::connect(&config.db).await?;

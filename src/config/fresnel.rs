@@ -1,7 +1,7 @@
 //! `[fresnel]`: what Glance has no name for.
 
 use super::{option::section, value::Value};
-use crate::store::file::FileIoChoice;
+use crate::{data::digest::EngineChoice, store::file::FileIoChoice};
 
 section! {
     /// What only Fresnel has.
@@ -30,6 +30,10 @@ section! {
         /// How image files are written: `ring` (io_uring), `threads`, or `auto`, which takes the ring
         /// where the kernel and its sandbox allow it.
         file_io: FileIoChoice = "auto";
+        /// How digests are computed: `avx512` or `avx2` (many transfers side by side in vectors),
+        /// `scalar` (OpenSSL, one after the other), or `auto`, which takes the best that the processor
+        /// has. `fresnel bench digests` tells what that gains.
+        digest_engine: EngineChoice = "auto";
         /// Connections at once; one more is answered 503.
         connections_max: u32 = "8192", min 1;
         /// KiB of a request's line and headers together; more is answered 431.
@@ -47,6 +51,20 @@ impl Value for FileIoChoice {
             "auto" => Ok(Self::Auto),
             "ring" => Ok(Self::Ring),
             "threads" => Ok(Self::Threads),
+            _ => Err(format!("{text:?} is not {}", Self::KIND)),
+        }
+    }
+}
+
+impl Value for EngineChoice {
+    const KIND: &'static str = "one of `auto`, `avx512`, `avx2`, `scalar`";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "avx512" => Ok(Self::Avx512),
+            "avx2" => Ok(Self::Avx2),
+            "scalar" => Ok(Self::Scalar),
             _ => Err(format!("{text:?} is not {}", Self::KIND)),
         }
     }

@@ -37,6 +37,11 @@ impl HashAlgorithm {
         (Self::Sha512, "sha512"),
     ];
 
+    /// All of them, in the order of their names.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::TEXT.into_iter().map(|(algorithm, _)| algorithm)
+    }
+
     /// The name that Python's `hashlib` gives it.
     pub fn as_str(self) -> &'static str {
         Self::TEXT[self as usize].1

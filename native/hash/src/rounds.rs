@@ -1,7 +1,7 @@
-//! The two compression functions, written once over "a word of every lane": a plain integer is
-//! one lane, a vector register is several.
+//! The compression functions, written once over "a word of every lane": a plain integer is one
+//! lane, a vector register is several.
 
-use crate::constants::{MD5_K, SHA512_K, md5_word};
+use crate::constants::{MD5_K, SHA256_K, SHA512_K, md5_word};
 
 /// A 32-bit word of every lane.
 pub(crate) trait Word32: Copy {
@@ -9,10 +9,14 @@ pub(crate) trait Word32: Copy {
     fn splat(word: u32) -> Self;
     /// Wrapping sum.
     fn add(self, other: Self) -> Self;
-    /// Rotation to the left.
-    fn rol<const BITS: i32>(self) -> Self;
+    /// Rotation to the right.
+    fn ror<const BITS: i32>(self) -> Self;
+    /// Shift to the right.
+    fn shr<const BITS: u32>(self) -> Self;
     /// `(x & y) | (!x & z)`
     fn choose(x: Self, y: Self, z: Self) -> Self;
+    /// `(x & y) ^ (x & z) ^ (y & z)`
+    fn majority(x: Self, y: Self, z: Self) -> Self;
     /// `x ^ y ^ z`
     fn parity(x: Self, y: Self, z: Self) -> Self;
     /// `y ^ (x | !z)`
@@ -44,7 +48,7 @@ pub(crate) fn md5_block<W: Word32>(state: &mut [W; 4], words: &[W; 16]) {
     macro_rules! step {
         ($mix:expr, $bits:literal, $a:ident, $b:ident, $c:ident, $d:ident, $step:expr) => {
             let sum = $a.add(W::splat(MD5_K[$step])).add(words[md5_word($step)]);
-            $a = $b.add(sum.add($mix($b, $c, $d)).rol::<$bits>());
+            $a = $b.add(sum.add($mix($b, $c, $d)).ror::<{ 32 - $bits }>());
         };
     }
     macro_rules! round {
@@ -72,40 +76,68 @@ pub(crate) fn md5_block<W: Word32>(state: &mut [W; 4], words: &[W; 16]) {
     ];
 }
 
-/// One block of SHA-512 in every lane (FIPS 180-4, 6.4.2). `words` is used up.
-#[inline(always)]
-pub(crate) fn sha512_block<W: Word64>(state: &mut [W; 8], words: &mut [W; 16]) {
-    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
-    macro_rules! step {
-        ($a:ident, $b:ident, $c:ident, $d:ident, $e:ident, $f:ident, $g:ident, $h:ident, $step:expr) => {
-            let word = words[$step % 16];
-            let mix = W::parity($e.ror::<14>(), $e.ror::<18>(), $e.ror::<41>());
-            let sum = $h.add(W::splat(SHA512_K[$step])).add(word);
-            let sum = sum.add(W::choose($e, $f, $g)).add(mix);
-            $d = $d.add(sum);
-            let mix = W::parity($a.ror::<28>(), $a.ror::<34>(), $a.ror::<39>());
-            $h = sum.add(mix).add(W::majority($a, $b, $c));
-            if $step < 64 {
-                let (near, far) = (words[($step + 1) % 16], words[($step + 14) % 16]);
-                let near = W::parity(near.ror::<1>(), near.ror::<8>(), near.shr::<7>());
-                let far = W::parity(far.ror::<19>(), far.ror::<61>(), far.shr::<6>());
-                words[$step % 16] = word.add(near).add(words[($step + 9) % 16]).add(far);
+/// SHA-256 and SHA-512 are one function of two widths (FIPS 180-4, 6.2.2 and 6.4.2); they differ in
+/// their rotations and in the number of rounds.
+macro_rules! sha2_block {
+    ($(#[$doc:meta])* $name:ident: $word:ident, $rounds:literal rounds of $constants:ident,
+     $e0:literal $e1:literal $e2:literal, $a0:literal $a1:literal $a2:literal,
+     $near0:literal $near1:literal $near2:literal, $far0:literal $far1:literal $far2:literal) => {
+        $(#[$doc])*
+        #[inline(always)]
+        pub(crate) fn $name<W: $word>(state: &mut [W; 8], words: &mut [W; 16]) {
+            let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
+            // The place in `words` is a literal, so that they can stay in registers.
+            macro_rules! step {
+                ($first:ident + $at:literal,
+                 $a:ident, $b:ident, $c:ident, $d:ident, $e:ident, $f:ident, $g:ident, $h:ident) => {
+                    let word = words[$at];
+                    let mix = W::parity($e.ror::<$e0>(), $e.ror::<$e1>(), $e.ror::<$e2>());
+                    let sum = $h.add(W::splat($constants[$first + $at])).add(word);
+                    let sum = sum.add(W::choose($e, $f, $g)).add(mix);
+                    $d = $d.add(sum);
+                    let mix = W::parity($a.ror::<$a0>(), $a.ror::<$a1>(), $a.ror::<$a2>());
+                    $h = sum.add(mix).add(W::majority($a, $b, $c));
+                    if $first < $rounds - 16 {
+                        let (near, far) = (words[($at + 1) % 16], words[($at + 14) % 16]);
+                        let near = W::parity(near.ror::<$near0>(), near.ror::<$near1>(), near.shr::<$near2>());
+                        let far = W::parity(far.ror::<$far0>(), far.ror::<$far1>(), far.shr::<$far2>());
+                        words[$at] = word.add(near).add(words[($at + 9) % 16]).add(far);
+                    }
+                };
             }
-        };
-    }
-    let mut step = 0;
-    while step < 80 {
-        step!(a, b, c, d, e, f, g, h, step);
-        step!(h, a, b, c, d, e, f, g, step + 1);
-        step!(g, h, a, b, c, d, e, f, step + 2);
-        step!(f, g, h, a, b, c, d, e, step + 3);
-        step!(e, f, g, h, a, b, c, d, step + 4);
-        step!(d, e, f, g, h, a, b, c, step + 5);
-        step!(c, d, e, f, g, h, a, b, step + 6);
-        step!(b, c, d, e, f, g, h, a, step + 7);
-        step += 8;
-    }
-    for (old, new) in state.iter_mut().zip([a, b, c, d, e, f, g, h]) {
-        *old = old.add(new);
-    }
+            let mut first = 0;
+            while first < $rounds {
+                step!(first + 0, a, b, c, d, e, f, g, h);
+                step!(first + 1, h, a, b, c, d, e, f, g);
+                step!(first + 2, g, h, a, b, c, d, e, f);
+                step!(first + 3, f, g, h, a, b, c, d, e);
+                step!(first + 4, e, f, g, h, a, b, c, d);
+                step!(first + 5, d, e, f, g, h, a, b, c);
+                step!(first + 6, c, d, e, f, g, h, a, b);
+                step!(first + 7, b, c, d, e, f, g, h, a);
+                step!(first + 8, a, b, c, d, e, f, g, h);
+                step!(first + 9, h, a, b, c, d, e, f, g);
+                step!(first + 10, g, h, a, b, c, d, e, f);
+                step!(first + 11, f, g, h, a, b, c, d, e);
+                step!(first + 12, e, f, g, h, a, b, c, d);
+                step!(first + 13, d, e, f, g, h, a, b, c);
+                step!(first + 14, c, d, e, f, g, h, a, b);
+                step!(first + 15, b, c, d, e, f, g, h, a);
+                first += 16;
+            }
+            for (old, new) in state.iter_mut().zip([a, b, c, d, e, f, g, h]) {
+                *old = old.add(new);
+            }
+        }
+    };
+}
+
+sha2_block! {
+    /// One block of SHA-256 in every lane. `words` is used up.
+    sha256_block: Word32, 64 rounds of SHA256_K, 6 11 25, 2 13 22, 7 18 3, 17 19 10
+}
+
+sha2_block! {
+    /// One block of SHA-512 in every lane. `words` is used up.
+    sha512_block: Word64, 80 rounds of SHA512_K, 14 18 41, 28 34 39, 1 8 7, 19 61 6
 }

@@ -17,3 +17,9 @@ pub(crate) fn has_avx512() -> bool {
 pub(crate) fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2")
 }
+
+/// Whether OpenSSL runs SHA-256 by the processor's own instructions, twice to three times as fast as
+/// without.
+pub(crate) fn has_sha_ni() -> bool {
+    is_x86_feature_detected!("sha")
+}

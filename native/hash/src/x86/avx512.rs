@@ -1,16 +1,17 @@
-//! Sixteen lanes of MD5, eight of SHA-512, in 512-bit registers.
+//! Sixteen lanes of MD5 and SHA-256, eight of SHA-512, in 512-bit registers.
 
 use std::arch::x86_64::{
     __m512i, _mm_set_epi64x, _mm512_add_epi32, _mm512_add_epi64, _mm512_broadcast_i32x4,
-    _mm512_loadu_si512, _mm512_rol_epi32, _mm512_ror_epi64, _mm512_set1_epi32, _mm512_set1_epi64,
+    _mm512_loadu_si512, _mm512_ror_epi32, _mm512_ror_epi64, _mm512_set1_epi32, _mm512_set1_epi64,
     _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_shuffle_i64x2,
-    _mm512_srli_epi64, _mm512_storeu_si512, _mm512_ternarylogic_epi32, _mm512_ternarylogic_epi64,
-    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_srli_epi32, _mm512_srli_epi64, _mm512_storeu_si512, _mm512_ternarylogic_epi32,
+    _mm512_ternarylogic_epi64, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+    _mm512_unpacklo_epi64,
 };
 
 use crate::{
-    Md5State, Sha512State,
-    rounds::{Word32, Word64, md5_block, sha512_block},
+    Md5State, Sha256State, Sha512State,
+    rounds::{Word32, Word64, md5_block, sha256_block, sha512_block},
 };
 
 #[derive(Clone, Copy)]
@@ -26,25 +27,33 @@ struct W64(__m512i);
 /// `blocks` times 64 bytes.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 pub(crate) unsafe fn md5(states: &mut [Md5State; 16], bytes: [*const u8; 16], blocks: usize) {
-    let mut state = [W32(_mm512_setzero_si512()); 4];
-    for (index, word) in state.iter_mut().enumerate() {
-        let lanes = states.map(|lane| lane[index]);
-        // SAFETY: sixteen words are 64 bytes.
-        word.0 = unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) };
-    }
+    let mut state = load32(states);
     for block in 0..blocks {
         // SAFETY: the caller's promise; `block` is below `blocks`.
-        let rows = bytes.map(|lane| unsafe { _mm512_loadu_si512(lane.add(64 * block).cast()) });
-        md5_block(&mut state, &transpose32(rows).map(W32));
+        let words = unsafe { words32(&bytes, 64 * block) };
+        md5_block(&mut state, &words);
     }
-    for (index, word) in state.iter().enumerate() {
-        let mut lanes = [0; 16];
-        // SAFETY: sixteen words are 64 bytes.
-        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), word.0) };
-        for (lane, word) in states.iter_mut().zip(lanes) {
-            lane[index] = word;
+    store32(states, &state);
+}
+
+/// SHA-256 of sixteen streams.
+///
+/// # Safety
+/// The processor has AVX-512 F, BW and VL ([`super::has_avx512`]). Every pointer may be read for
+/// `blocks` times 64 bytes.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(crate) unsafe fn sha256(states: &mut [Sha256State; 16], bytes: [*const u8; 16], blocks: usize) {
+    let swap = _mm512_broadcast_i32x4(_mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203));
+    let mut state = load32(states);
+    for block in 0..blocks {
+        // SAFETY: the caller's promise; `block` is below `blocks`.
+        let mut words = unsafe { words32(&bytes, 64 * block) };
+        for word in &mut words {
+            word.0 = _mm512_shuffle_epi8(word.0, swap);
         }
+        sha256_block(&mut state, &mut words);
     }
+    store32(states, &state);
 }
 
 /// SHA-512 of eight streams.
@@ -55,26 +64,63 @@ pub(crate) unsafe fn md5(states: &mut [Md5State; 16], bytes: [*const u8; 16], bl
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 pub(crate) unsafe fn sha512(states: &mut [Sha512State; 8], bytes: [*const u8; 8], blocks: usize) {
     let swap = _mm512_broadcast_i32x4(_mm_set_epi64x(0x0809_0a0b_0c0d_0e0f, 0x0001_0203_0405_0607));
+    let mut state = load64(states);
+    for block in 0..blocks {
+        let mut words = [W64(_mm512_setzero_si512()); 16];
+        for half in 0..2 {
+            // SAFETY: the caller's promise; `block` is below `blocks`, and a half is 64 bytes.
+            let rows = unsafe { rows64(&bytes, 128 * block + 64 * half) };
+            for (word, row) in words[8 * half..].iter_mut().zip(rows) {
+                word.0 = _mm512_shuffle_epi8(row, swap);
+            }
+        }
+        sha512_block(&mut state, &mut words);
+    }
+    store64(states, &state);
+}
+
+/// Each word of the states, of all lanes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn load32<const WORDS: usize>(states: &[[u32; WORDS]; 16]) -> [W32; WORDS] {
+    let mut state = [W32(_mm512_setzero_si512()); WORDS];
+    for (index, word) in state.iter_mut().enumerate() {
+        let lanes = states.map(|lane| lane[index]);
+        // SAFETY: sixteen words are 64 bytes.
+        word.0 = unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) };
+    }
+    state
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn store32<const WORDS: usize>(states: &mut [[u32; WORDS]; 16], state: &[W32; WORDS]) {
+    for (index, word) in state.iter().enumerate() {
+        let mut lanes = [0; 16];
+        // SAFETY: sixteen words are 64 bytes.
+        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), word.0) };
+        for (lane, word) in states.iter_mut().zip(lanes) {
+            lane[index] = word;
+        }
+    }
+}
+
+/// The same for words of 64 bits.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn load64(states: &[Sha512State; 8]) -> [W64; 8] {
     let mut state = [W64(_mm512_setzero_si512()); 8];
     for (index, word) in state.iter_mut().enumerate() {
         let lanes = states.map(|lane| lane[index]);
         // SAFETY: eight words are 64 bytes.
         word.0 = unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) };
     }
-    for block in 0..blocks {
-        let half = |offset: usize| {
-            // SAFETY: the caller's promise; `block` is below `blocks`, and a half is 64 bytes.
-            let load = |lane: *const u8| unsafe {
-                _mm512_loadu_si512(lane.add(128 * block + offset).cast())
-            };
-            transpose64(bytes.map(load)).map(|row| W64(_mm512_shuffle_epi8(row, swap)))
-        };
-        let (low, high) = (half(0), half(64));
-        let mut words = [low[0]; 16];
-        words[..8].copy_from_slice(&low);
-        words[8..].copy_from_slice(&high);
-        sha512_block(&mut state, &mut words);
-    }
+    state
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn store64(states: &mut [Sha512State; 8], state: &[W64; 8]) {
     for (index, word) in state.iter().enumerate() {
         let mut lanes = [0; 8];
         // SAFETY: eight words are 64 bytes.
@@ -83,6 +129,41 @@ pub(crate) unsafe fn sha512(states: &mut [Sha512State; 8], bytes: [*const u8; 8]
             lane[index] = word;
         }
     }
+}
+
+/// The sixteen words at `offset`, each of all lanes. Loops, because a closure given to
+/// `array::map` stays a call.
+///
+/// # Safety
+/// Every pointer may be read for 64 bytes from `offset`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn words32(bytes: &[*const u8; 16], offset: usize) -> [W32; 16] {
+    let mut rows = [_mm512_setzero_si512(); 16];
+    for (row, lane) in rows.iter_mut().zip(bytes) {
+        // SAFETY: the caller's promise.
+        *row = unsafe { _mm512_loadu_si512(lane.add(offset).cast()) };
+    }
+    let mut words = [W32(_mm512_setzero_si512()); 16];
+    for (word, column) in words.iter_mut().zip(transpose32(rows)) {
+        word.0 = column;
+    }
+    words
+}
+
+/// The eight words of 64 bits at `offset`, each of all lanes.
+///
+/// # Safety
+/// Every pointer may be read for 64 bytes from `offset`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn rows64(bytes: &[*const u8; 8], offset: usize) -> [__m512i; 8] {
+    let mut rows = [_mm512_setzero_si512(); 8];
+    for (row, lane) in rows.iter_mut().zip(bytes) {
+        // SAFETY: the caller's promise.
+        *row = unsafe { _mm512_loadu_si512(lane.add(offset).cast()) };
+    }
+    transpose64(rows)
 }
 
 /// Row `i`, column `j` to row `j`, column `i`, of 32-bit words.
@@ -140,8 +221,8 @@ fn transpose64(rows: [__m512i; 8]) -> [__m512i; 8] {
     columns
 }
 
-// SAFETY, for every block of both implementations: a `W32` or `W64` exists only inside `md5` and
-// `sha512` above, whose callers promise the features.
+// SAFETY, for every block of both implementations: a `W32` or `W64` exists only inside `md5`,
+// `sha256` and `sha512` above, whose callers promise the features.
 impl Word32 for W32 {
     #[inline(always)]
     fn splat(word: u32) -> Self {
@@ -154,14 +235,24 @@ impl Word32 for W32 {
         Self(unsafe { _mm512_add_epi32(self.0, other.0) })
     }
     #[inline(always)]
-    fn rol<const BITS: i32>(self) -> Self {
+    fn ror<const BITS: i32>(self) -> Self {
         // SAFETY: see above.
-        Self(unsafe { _mm512_rol_epi32::<BITS>(self.0) })
+        Self(unsafe { _mm512_ror_epi32::<BITS>(self.0) })
+    }
+    #[inline(always)]
+    fn shr<const BITS: u32>(self) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm512_srli_epi32::<BITS>(self.0) })
     }
     #[inline(always)]
     fn choose(x: Self, y: Self, z: Self) -> Self {
         // SAFETY: see above.
         Self(unsafe { _mm512_ternarylogic_epi32::<0xca>(x.0, y.0, z.0) })
+    }
+    #[inline(always)]
+    fn majority(x: Self, y: Self, z: Self) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm512_ternarylogic_epi32::<0xe8>(x.0, y.0, z.0) })
     }
     #[inline(always)]
     fn parity(x: Self, y: Self, z: Self) -> Self {
