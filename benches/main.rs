@@ -9,6 +9,7 @@ mod measure;
 mod memory;
 mod metadata;
 mod peers;
+mod policy;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -78,6 +79,7 @@ const GROUPS: &[(&str, Group)] = &[
     ("metadata", metadata::rates),
     ("throttled", metadata::beside_slow_readers),
     ("memory", memory::idle),
+    ("policy", policy::questions),
 ];
 
 fn main() -> ExitCode {

@@ -163,6 +163,15 @@ pub(crate) fn mariadb(name: &str) -> String {
         .to_owned()
 }
 
+/// The interpreter of the lab's virtual environment.
+pub(crate) fn python() -> PathBuf {
+    let output = lab("venv").stdout(Stdio::piped()).output();
+    let output = output.expect("tests/lab/venv runs");
+    assert!(output.status.success(), "tests/lab/venv: {output:?}");
+    let venv = String::from_utf8(output.stdout).expect("the lab prints text");
+    Path::new(venv.trim()).join("bin/python")
+}
+
 fn lab(script: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(root.join("tests/lab").join(script));
