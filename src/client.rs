@@ -1,4 +1,5 @@
 //! Outbound HTTP to other services. Knows no image.
 
+pub mod judge;
 pub mod keystone;
 pub mod transport;

@@ -4,3 +4,5 @@ mod engine;
 mod oracle;
 mod personas;
 mod protections;
+mod remote;
+mod seen;

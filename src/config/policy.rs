@@ -1,7 +1,12 @@
 //! `[oslo_policy]` and the property protections: who may do what.
 
+use std::{path::PathBuf, time::Duration};
+
 use super::{files::Files, option::section, reader::Reader, value::Many};
-use crate::control::{policy, protect};
+use crate::{
+    client::{judge, transport},
+    control::{policy, protect},
+};
 
 section! {
     /// Who may do what. Relative names are looked for beside the configuration files, then in
@@ -17,6 +22,19 @@ section! {
         /// Whether only Glance's defaults of today count. When false, what the older default of a
         /// rule allows is allowed too, to whom owns the image.
         enforce_new_defaults: bool = "true";
+        /// How the services are asked that rules name (`http://...`): a form whose fields are JSON
+        /// (`application/x-www-form-urlencoded`), or JSON (`application/json`).
+        remote_content_type: String = "application/x-www-form-urlencoded";
+        /// Whether such a service must have a certificate that is trusted.
+        remote_ssl_verify_server_crt: bool = "false";
+        /// PEM file with the authorities that are trusted then; the system's without it.
+        remote_ssl_ca_crt_file: Option<String>;
+        /// PEM file with the certificate that we show.
+        remote_ssl_client_crt_file: Option<String>;
+        /// PEM file with its key, where that is not in the same file.
+        remote_ssl_client_key_file: Option<String>;
+        /// Seconds that such a service may take. No answer is a no.
+        remote_timeout: u32 = "60", min 1;
     }
 }
 
@@ -39,6 +57,7 @@ pub(crate) fn read(
     warnings: &mut Vec<String>,
 ) -> (policy::Settings, Option<protect::Settings>) {
     let options = OsloPolicy::read(reader, &["oslo_policy"]);
+    let remote = options.remote(reader);
     let protection = Protection::read(reader, &["DEFAULT"]);
     let settings = policy::Settings {
         source: policy::Source {
@@ -48,6 +67,7 @@ pub(crate) fn read(
         },
         policy_default_rule: options.policy_default_rule,
         enforce_new_defaults: options.enforce_new_defaults,
+        remote,
     };
     if let Some(place) = reader.place("oslo_policy", "policy_file")
         && settings.source.main().is_none()
@@ -68,6 +88,31 @@ pub(crate) fn read(
         }
     }
     (settings, protected)
+}
+
+impl OsloPolicy {
+    fn remote(&self, reader: &mut Reader<'_>) -> judge::Config {
+        let json = match self.remote_content_type.as_str() {
+            "application/json" => true,
+            "application/x-www-form-urlencoded" => false,
+            _ => {
+                let reason = "application/json or application/x-www-form-urlencoded is expected";
+                reader.refuse("oslo_policy", "remote_content_type", reason);
+                false
+            }
+        };
+        let path = |name: &Option<String>| name.as_ref().map(PathBuf::from);
+        judge::Config {
+            transport: transport::Config {
+                ca_file: path(&self.remote_ssl_ca_crt_file),
+                cert_file: path(&self.remote_ssl_client_crt_file),
+                key_file: path(&self.remote_ssl_client_key_file),
+                insecure: !self.remote_ssl_verify_server_crt,
+                timeout: Duration::from_secs(self.remote_timeout.into()),
+            },
+            json,
+        }
+    }
 }
 
 impl Protection {

@@ -20,6 +20,7 @@ use parking_lot::{Mutex, RwLock};
 use tracing::{error, info, warn};
 
 use super::{Caller, Error as Denial, Result as Allowed};
+use crate::client::judge;
 use rules::{Defaults, Rules};
 use source::Stamp;
 
@@ -34,7 +35,7 @@ pub use target::Target;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// `[oslo_policy]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Where the files are.
     pub source: Source,
@@ -43,6 +44,8 @@ pub struct Settings {
     /// `enforce_new_defaults`: off, what the older default of a rule allows is allowed too, and
     /// Glance's old checks of ownership stand beside the rules.
     pub enforce_new_defaults: bool,
+    /// `remote_*`: how the services are asked that rules name.
+    pub remote: judge::Config,
 }
 
 impl Default for Settings {
@@ -51,6 +54,7 @@ impl Default for Settings {
             source: Source::default(),
             policy_default_rule: "default".to_owned(),
             enforce_new_defaults: true,
+            remote: judge::Config::default(),
         }
     }
 }
@@ -216,7 +220,7 @@ fn read(settings: &Settings) -> Result<(Rules, Stamp), Error> {
         missing: settings.policy_default_rule.clone(),
         new_only: settings.enforce_new_defaults,
     };
-    let (rules, warnings) = Rules::new(settings.source.read()?, &defaults)?;
+    let (rules, warnings) = Rules::new(settings.source.read()?, &defaults, &settings.remote)?;
     for warning in warnings {
         warn!("{warning}");
     }

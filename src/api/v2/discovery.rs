@@ -58,7 +58,7 @@ pub async fn property_protections(api: &Api, call: Call) -> Result<Response> {
     let document = value!({
         "property-protections": {
             "enabled": rules.is_some(),
-            "rules": rules.unwrap_or_default(),
+            "rules": rules.unwrap_or_else(|| value!([])),
         }
     });
     Ok(json(document.to_string().into()))

@@ -120,9 +120,10 @@ impl Check<usize> {
                 let text = equals.render(question);
                 text.is_some_and(|text| attribute.of(question.caller).is(&text))
             }
-            Self::Remote(url) => url
-                .render(question)
-                .is_some_and(|url| remote::allows(&url, question)),
+            Self::Remote(url) => match (url.render(question), question.rules.judge()) {
+                (Some(url), Some(judge)) => remote::allows(&url, judge, question),
+                (None, _) | (_, None) => false,
+            },
         }
     }
 }
@@ -206,6 +207,11 @@ impl Attribute {
     pub(super) fn named(name: &str) -> Self {
         let found = Self::NAMES.iter().find(|(known, _)| *known == name);
         found.map_or(Self::Unknown, |(_, attribute)| *attribute)
+    }
+
+    /// All that a caller has, with their names.
+    pub(super) fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        Self::NAMES.into_iter()
     }
 
     pub(super) fn of(self, caller: &Caller) -> Value<'_> {

@@ -11,7 +11,10 @@ use super::{
     parse::parse,
     target::Target,
 };
-use crate::control::Caller;
+use crate::{
+    client::judge::{self, Judge},
+    control::Caller,
+};
 
 /// Rules that refer to rules that refer to rules.
 const CHAIN_MAX: usize = 100;
@@ -42,6 +45,8 @@ pub(super) struct Rules {
     places: HashMap<String, usize>,
     /// The place of what is asked in place of a rule that there is not.
     missing: Option<usize>,
+    /// Asks the services that rules name, where any does.
+    judge: Option<Judge>,
 }
 
 /// A rule in force.
@@ -69,6 +74,7 @@ impl Rules {
     pub(super) fn new(
         files: Vec<(Arc<PathBuf>, Vec<FileRule>)>,
         defaults: &Defaults,
+        remote: &judge::Config,
     ) -> Result<(Self, Vec<String>), Error> {
         let mut unlinked: Vec<Unlinked> = REGISTERED
             .iter()
@@ -107,6 +113,7 @@ impl Rules {
             .map(|rule| link(rule, &places, missing, &mut warnings))
             .collect();
         let rules = Self {
+            judge: judge(&rules, remote)?,
             rules,
             places,
             missing,
@@ -138,6 +145,11 @@ impl Rules {
 
     pub(super) fn check(&self, place: usize) -> &Check<usize> {
         &self.rules[place].check
+    }
+
+    /// Asks the services that rules name, where any does.
+    pub(super) fn judge(&self) -> Option<&Judge> {
+        self.judge.as_ref()
     }
 
     fn ask(&self, place: usize, caller: &Caller, target: Target<'_>) -> bool {
@@ -196,6 +208,24 @@ impl Rules {
         known.insert(place, Some(length));
         Ok(length)
     }
+}
+
+fn judge(rules: &[InForce], config: &judge::Config) -> Result<Option<Judge>, Error> {
+    let mut place = None;
+    for rule in rules {
+        rule.check.visit(&mut |check| {
+            if matches!(check, Check::Remote(_)) {
+                place = Some(rule.place.clone());
+            }
+        });
+    }
+    let Some(place) = place else {
+        return Ok(None);
+    };
+    let judge = Judge::new(config);
+    judge
+        .map(Some)
+        .map_err(|error| Error::of(place.as_ref(), format!("nobody can be asked: {error}")))
 }
 
 /// Neither of the whole system nor of a domain.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{NaiveDateTime, Timelike};
+use serde_json::{Map, Value as Json, json};
 
 use super::check::{Attribute, Value};
 use crate::{
@@ -53,6 +54,56 @@ impl<'a> Target<'a> {
             Self::Service => None,
             Self::Caller => of_caller(caller, key),
         }
+    }
+
+    /// All of it, for another service to decide upon.
+    pub(super) fn to_json(self, caller: &Caller) -> Map<String, Json> {
+        let mut map = Map::new();
+        let mut put = |key: &str, value: Json| drop(map.insert(key.to_owned(), value));
+        let id = |project: Option<&ProjectId>| json!(project.map(|project| project.as_str()));
+        match self {
+            Self::Image(image) => {
+                for (name, value) in &image.properties {
+                    put(name, json!(value));
+                }
+                put("extra_properties", json!(image.properties));
+                put("image_id", json!(image.id.as_str()));
+                put("name", json!(image.name));
+                put("status", json!(image.status.as_str()));
+                put("visibility", json!(image.visibility.as_str()));
+                put("created_at", json!(time(image.created_at)));
+                put("updated_at", json!(time(image.updated_at)));
+                put("min_disk", json!(image.min_disk_gib));
+                put("min_ram", json!(image.min_ram_mib));
+                put("protected", json!(image.protected));
+                put("os_hidden", json!(image.os_hidden));
+                put("checksum", json!(image.checksum));
+                put("os_hash_algo", json!(image.os_hash_algo));
+                put("os_hash_value", json!(image.os_hash_value));
+                put("disk_format", json!(image.disk_format));
+                put("container_format", json!(image.container_format));
+                put("size", json!(image.size_bytes));
+                put("virtual_size", json!(image.virtual_size_bytes));
+                put("tags", json!(image.tags));
+                put("owner", id(image.owner.as_ref()));
+                put("project_id", id(image.owner.as_ref()));
+                put("member", id(membership(image, caller)));
+            }
+            Self::Proposed { owner, visibility } => {
+                put("owner", id(owner));
+                put("project_id", id(owner));
+                let visibility = visibility.unwrap_or(Visibility::Private);
+                put("visibility", json!(visibility.as_str()));
+            }
+            Self::Own => put("project_id", id(caller.project.as_ref())),
+            Self::Service => {}
+            Self::Caller => {
+                put("user", json!(caller.user));
+                put("project_id", id(caller.project.as_ref()));
+                put("roles", json!(caller.roles));
+            }
+        }
+        map
     }
 }
 
