@@ -4,6 +4,7 @@
 
 mod compare;
 mod known;
+mod personas;
 mod script;
 
 use std::{net::SocketAddr, path::Path, thread};
@@ -106,9 +107,14 @@ impl Pair {
 
     /// The same where requests name variables that no answer gives.
     fn compare_with(&self, variables: &Variables, areas: &[&str]) {
+        let steps = areas.iter().flat_map(|area| script::read(area));
+        self.run(&steps.collect::<Vec<_>>(), variables);
+    }
+
+    /// The same for steps that are no file's.
+    fn run(&self, steps: &[Step], variables: &Variables) {
         let mut glance = Server::new(self.glance.address, &self.glance.state, variables);
         let mut ours = Server::new(self.ours.address, self.ours.folder(), variables);
-        let steps: Vec<_> = areas.iter().flat_map(|area| script::read(area)).collect();
         let failures: Vec<_> = steps
             .iter()
             .filter_map(|step| {

@@ -47,6 +47,11 @@ pub(super) fn read(area: &str) -> Vec<Step> {
     let path = folder.join(format!("{area}.http"));
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    parse(area, &text)
+}
+
+/// The steps of a text.
+pub(super) fn parse(area: &str, text: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut everywhere = Vec::new();
     let mut comment = None;
