@@ -30,7 +30,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn a_wrong_configuration_is_exit_code_2_for_every_command() {
-    let folder = folder_with("[DEFAULT]\nbind_port = x\n[paste_deploy]\nflavor = keystone\n");
+    let folder = folder_with("[DEFAULT]\nbind_port = x\n[paste_deploy]\nflavor = magic\n");
     for command in [
         "serve",
         "demo",

