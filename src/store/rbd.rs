@@ -4,7 +4,7 @@
 //! An attempt writes to an image `<id>.<attempt>` that is large enough from the start; when all is
 //! written it is trimmed if it must be, gets its snapshot, and last its name, by a rename that
 //! refuses to replace. It bears the attempt's mark from its first moment, so that
-//! [`Store::discard`] takes back what is its own and nothing else (docs/adr/0010-rbd.md).
+//! [`Store::discard`] takes back what is its own and nothing else (docs/adr/0012-rbd.md).
 //!
 //! What is removed goes to RBD's trash first, which is quick; its data goes in the background.
 
