@@ -165,6 +165,11 @@ impl Store for RbdStore {
         Address::parse(url).is_some_and(|address| self.shared.is_here(&address))
     }
 
+    fn object(&self, url: &str) -> Option<String> {
+        let Address { image, .. } = Address::parse(url).filter(|a| self.shared.is_here(a))?;
+        Some(format!("rbd://{}/{image}", self.shared.config.pool))
+    }
+
     async fn in_use(&self, url: &str) -> Result<bool> {
         let address = self.shared.address(url).await?;
         delete::in_use(&self.shared, url, address).await

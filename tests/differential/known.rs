@@ -78,6 +78,21 @@ pub(super) const KNOWN: &[Known] = &[
         parts: &[Status, Headers, Body],
     },
     Known {
+        entry: "RBD stores",
+        steps: &["registered: GET /v2/info/stores/detail"],
+        parts: &[Body],
+    },
+    Known {
+        entry: "Stores of the service alone are told to nobody",
+        steps: &["registered: an image to register*"],
+        parts: &[Headers],
+    },
+    Known {
+        entry: "Nobody names an object of another image",
+        steps: &["registered: the object of another image, by patch"],
+        parts: &[Status, Body],
+    },
+    Known {
         entry: "Changes of locations are all or nothing",
         steps: &["locations: an image that has other locations"],
         parts: &[Body],

@@ -148,7 +148,7 @@ fn every_persona_is_answered_as_glance_answers_it() {
     for (who, _) in PERSONAS {
         add(&mut text, STORES, who, "");
     }
-    pair.run(&steps(&text), &people(&keystone));
+    pair.run(&steps(&text), [&people(&keystone); 2]);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn properties_are_protected_as_glance_protects_them() {
         add(&mut text, &created("public", properties), who, &image);
         add(&mut text, PROPERTIES, who, &image);
     }
-    pair.run(&steps(&text), &people(&keystone));
+    pair.run(&steps(&text), [&people(&keystone); 2]);
 }
 
 /// An administrator makes the image for the project `demo`.

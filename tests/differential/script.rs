@@ -5,6 +5,7 @@
 //! POST /v2/images {"name": "x"}
 //!   content-type: application/json       a header; with the value `-`, none of that name
 //!   > image = /id                        both servers' answers keep a value, a JSON pointer
+//!   ? /status = active                   asked again until it has this value; with none, until it is absent
 //! GET /v2/images/{image}
 //! ```
 //!
@@ -19,6 +20,7 @@
 use std::collections::BTreeMap;
 
 use regex::{Captures, Regex};
+use serde_json::Value;
 
 use crate::support::wire::{Payload, Request};
 
@@ -36,6 +38,8 @@ pub(super) struct Step {
     body: String,
     /// Variables to keep, with the JSON pointer of their value.
     pub(super) keeps: Vec<(String, String)>,
+    /// What the answer has to hold before it counts: JSON pointers with their values.
+    pub(super) waits: Vec<(String, String)>,
 }
 
 /// What one server's answers gave to the variables.
@@ -89,6 +93,7 @@ impl Step {
             headers: Vec::new(),
             body: parts.next().unwrap_or_default().trim().to_owned(),
             keeps: Vec::new(),
+            waits: Vec::new(),
         }
     }
 
@@ -98,6 +103,12 @@ impl Step {
                 .split_once(" = ")
                 .unwrap_or_else(|| panic!("{place}: `> name = /pointer`"));
             self.keeps.push((name.to_owned(), pointer.to_owned()));
+        } else if let Some(wait) = detail.strip_prefix("? ") {
+            let (pointer, value) = wait
+                .split_once(" =")
+                .unwrap_or_else(|| panic!("{place}: `? /pointer = value`"));
+            self.waits
+                .push((pointer.to_owned(), value.trim().to_owned()));
         } else {
             self.headers.push(header(detail, place));
         }
@@ -122,6 +133,14 @@ impl Step {
     /// Does this make something whose id the server chooses?
     pub(super) fn creates_unnamed(&self) -> bool {
         self.method == "POST" && !self.body.contains("\"id\":")
+    }
+
+    /// Whether an answer is the one that is waited for.
+    pub(super) fn is_come(&self, body: &Value) -> bool {
+        self.waits.iter().all(|(pointer, value)| {
+            let found = body.pointer(pointer).and_then(Value::as_str);
+            found.unwrap_or_default() == value
+        })
     }
 
     fn default_headers(&self) -> Vec<(String, String)> {
