@@ -2,7 +2,10 @@
 
 use std::{io::Write, net::TcpStream, path::PathBuf, process::Command, time::Duration};
 
+use serde_json::{Value, json};
+
 use crate::support::{
+    keystone::Keystone,
     lab,
     process::Fresnel,
     wait_until,
@@ -62,22 +65,163 @@ fn who_is_refused_is_told_why() {
     });
 }
 
+#[test]
+fn keystones_limits_hold_on_three_nodes_and_are_shown() {
+    let project = Project::with(&[
+        ("image_count_total", 50),
+        ("image_size_total", 20),
+        ("image_count_uploading", 300),
+    ]);
+    given_three(&project.options(), |nodes| {
+        let nodes: &[Fresnel; 3] = nodes;
+        let created: Vec<Result<String, u16>> = at_once(200, |n| project.create(&nodes[n % 3]));
+        let images: Vec<&String> = created.iter().flatten().collect();
+        let refused = created.iter().filter(|outcome| **outcome == Err(413));
+        assert_eq!((images.len(), refused.count()), (50, 150), "{created:?}");
+        let put = at_once(50, |n| project.put(&nodes[n % 3], images[n]).status);
+        let stored = put.iter().filter(|status| **status == 204).count();
+        let refused = put.iter().filter(|status| **status == 413).count();
+        assert_eq!((stored, refused), (20, 30), "{put:?}");
+        let shown = json!({"usage": {
+            "image_size_total": {"usage": 20, "limit": 20, "remaining": 0},
+            "image_stage_total": {"usage": 0, "limit": 1000, "remaining": 1000},
+            "image_count_total": {"usage": 50, "limit": 50, "remaining": 0},
+            "image_count_uploading": {"usage": 0, "limit": 300, "remaining": 300},
+        }});
+        assert_eq!(
+            project.ask(&nodes[0], "GET", "/v2/info/usage", "").json(),
+            shown
+        );
+        let waiting = images[put.iter().position(|status| *status == 413).unwrap()];
+        let told = String::from_utf8(project.put(&nodes[1], waiting).body).unwrap();
+        let why = format!(
+            "Project {} is over a limit for [Resource image_size_total is over limit of 20 due to \
+             current usage 20 and delta 1]",
+            project.id
+        );
+        assert!(told.contains(&why), "{told}");
+        // A limit that is raised holds at once.
+        project.set("image_size_total", 21);
+        assert_eq!(project.put(&nodes[1], waiting).status, 204);
+        assert_eq!(project.create(&nodes[2]), Err(413));
+    });
+}
+
+/// A project of Keystone's with limits of its own.
+struct Project {
+    keystone: Keystone,
+    id: String,
+    token: String,
+}
+
+impl Project {
+    fn with(limits: &[(&str, u64)]) -> Self {
+        let keystone = Keystone::shared();
+        let text = |found: &Value| found["id"].as_str().unwrap().to_owned();
+        let name = uuid::Uuid::new_v4().to_string();
+        let new = json!({"project": {"name": name, "domain_id": "default"}});
+        let id = text(&keystone.ask("POST", "/projects", &new)["project"]);
+        let user = keystone.ask("GET", "/users?name=demo-member", &Value::Null);
+        let role = keystone.ask("GET", "/roles?name=member", &Value::Null);
+        let (user, role) = (text(&user["users"][0]), text(&role["roles"][0]));
+        let grant = format!("/projects/{id}/users/{user}/roles/{role}");
+        keystone.ask("PUT", &grant, &Value::Null);
+        let service = keystone.ask("GET", "/services?type=image", &Value::Null);
+        let limits = limits.iter().map(|(name, limit)| {
+            json!({
+                "service_id": service["services"][0]["id"], "region_id": "RegionOne",
+                "project_id": id, "resource_name": name, "resource_limit": limit,
+            })
+        });
+        let limits: Vec<Value> = limits.collect();
+        keystone.ask("POST", "/limits", &json!({"limits": limits}));
+        let token = keystone.token_in("demo-member", &id);
+        Self {
+            keystone,
+            id,
+            token,
+        }
+    }
+
+    fn set(&self, name: &str, limit: u64) {
+        let found = format!("/limits?project_id={}&resource_name={name}", self.id);
+        let found = self.keystone.ask("GET", &found, &Value::Null);
+        let path = format!("/limits/{}", found["limits"][0]["id"].as_str().unwrap());
+        let changed = json!({"limit": {"resource_limit": limit}});
+        self.keystone.ask("PATCH", &path, &changed);
+    }
+
+    fn options(&self) -> String {
+        let service = format!(
+            "auth_url = {}\nauth_type = password\nusername = glance\npassword = lab\n\
+             user_domain_name = Default\n",
+            self.keystone.url()
+        );
+        format!(
+            "[DEFAULT]\nuse_keystone_limits = true\n[paste_deploy]\nflavor = keystone\n\
+             [keystone_authtoken]\n{service}project_name = service\nproject_domain_name = Default\n\
+             [oslo_limit]\n{service}system_scope = all\nendpoint_service_type = image\n\
+             endpoint_region_name = RegionOne\n"
+        )
+    }
+
+    fn ask(&self, node: &Fresnel, method: &str, target: &str, body: &str) -> Response {
+        let request = Request::new(method, target).header("x-auth-token", &self.token);
+        let request = match body {
+            "" => request,
+            body => request
+                .header("content-type", "application/json")
+                .body(body),
+        };
+        exchange(node.address, &request).unwrap()
+    }
+
+    fn create(&self, node: &Fresnel) -> Result<String, u16> {
+        let new = r#"{"disk_format": "raw", "container_format": "bare"}"#;
+        let answer = self.ask(node, "POST", "/v2/images", new);
+        match answer.status {
+            201 => Ok(answer.json()["id"].as_str().unwrap().to_owned()),
+            status => Err(status),
+        }
+    }
+
+    /// Uploads a MiB.
+    fn put(&self, node: &Fresnel, image: &str) -> Response {
+        let put = put(image).header("x-auth-token", &self.token);
+        exchange(node.address, &put.body(vec![b'x'; 1 << 20])).unwrap()
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        // What is left of a test that failed is no project's but its own.
+        if !std::thread::panicking() {
+            let path = format!("/projects/{}", self.id);
+            self.keystone.ask("DELETE", &path, &Value::Null);
+        }
+    }
+}
+
+/// What so many clients get who all ask now.
+fn at_once<T: Send>(clients: usize, ask: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let ask = &ask;
+    std::thread::scope(|scope| {
+        let clients = (0..clients).map(|n| scope.spawn(move || ask(n)));
+        let clients: Vec<_> = clients.collect();
+        clients.into_iter().map(|c| c.join().unwrap()).collect()
+    })
+}
+
 const SHORT_LEASE: &str = "lease_seconds = 3\nmin_rate_bytes_per_second = 0\n";
 
 /// 200 clients at once, each with an image of its own, spread over the nodes.
 fn exactly_what_fits(nodes: &mut [Fresnel; 3], upload: fn(&Fresnel, &str) -> Response) {
     let nodes: &[Fresnel; 3] = nodes;
-    let outcomes: Vec<(String, u16)> = std::thread::scope(|scope| {
-        let clients = (0..200).map(|client| {
-            scope.spawn(move || {
-                let node = &nodes[client % 3];
-                let image = queue(node);
-                let status = upload(node, &image).status;
-                (image, status)
-            })
-        });
-        let clients: Vec<_> = clients.collect();
-        clients.into_iter().map(|c| c.join().unwrap()).collect()
+    let outcomes = at_once(200, |client| {
+        let node = &nodes[client % 3];
+        let image = queue(node);
+        let status = upload(node, &image).status;
+        (image, status)
     });
     let with = |wanted: u16| {
         let of = outcomes.iter().filter(move |(_, status)| *status == wanted);
@@ -97,16 +241,21 @@ fn exactly_what_fits(nodes: &mut [Fresnel; 3], upload: fn(&Fresnel, &str) -> Res
     assert_eq!(upload(&nodes[0], waiting.next().unwrap()).status, 413);
 }
 
-/// Three processes with one PostgreSQL and one directory of images.
+/// Three processes with one PostgreSQL and one directory of images, and a quota of bytes.
 fn given_three_nodes(options: &str, claim: impl FnOnce(&mut [Fresnel; 3])) {
+    let quota = SIZE * ROOM;
+    let options = format!("{options}[DEFAULT]\nuser_storage_quota = {quota}B\n");
+    given_three(&options, claim);
+}
+
+/// The same with these options, those of `[fresnel]` first.
+fn given_three(options: &str, claim: impl FnOnce(&mut [Fresnel; 3])) {
     let database = format!("fresnel_quota_{}", uuid::Uuid::new_v4().simple());
     let url = lab::run(lab::script("postgres-up").args(["--database", &database]));
     let folder = tempfile::tempdir().unwrap();
     let images: PathBuf = folder.path().join("images");
     let lines = format!(
-        "{options}[DEFAULT]\nuser_storage_quota = {}B\n\
-         [database]\nconnection = {}\n[glance_store]\nfilesystem_store_datadir = {}\n",
-        SIZE * ROOM,
+        "{options}[database]\nconnection = {}\n[glance_store]\nfilesystem_store_datadir = {}\n",
         url.trim(),
         images.display()
     );

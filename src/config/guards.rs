@@ -22,12 +22,6 @@ const FALSE: &[&str] = &["false", "0", "off", "no"];
 pub(crate) const GUARDS: &[Guard] = &[
     Guard {
         section: "DEFAULT",
-        name: "use_keystone_limits",
-        harmless: FALSE,
-        reason: "limits of Keystone are not supported yet",
-    },
-    Guard {
-        section: "DEFAULT",
         name: "metadata_encryption_key",
         harmless: &[],
         reason: "encrypted locations are not supported yet",

@@ -6,7 +6,9 @@ mod project;
 use super::{Error, Result, Settings};
 use crate::model::Image;
 
-pub(super) use project::{Growth, told};
+pub use project::Used;
+
+pub(super) use project::Growth;
 
 /// Properties with this beginning are Glance's own: clients cannot set them, quotas do not count
 /// them.

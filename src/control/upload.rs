@@ -15,7 +15,7 @@ use super::{
     db::{self, DeadWrite, NewWrite, Reservation},
     image::now,
     lease::{Covered, Transfer},
-    quota::{self, Growth},
+    quota::Growth,
     sweep,
 };
 use crate::{
@@ -186,12 +186,12 @@ impl Control {
                 covered.settle();
                 Err(Error::GoneDuringUpload(id))
             }
-            Err(error @ (Error::StorageQuotaFull { .. } | Error::LimitExceeded { .. })) => {
+            // Perhaps it was written: the sweep looks.
+            Err(error @ Error::Db(_)) => Err(error),
+            Err(error) => {
                 covered.settle();
                 Err(error)
             }
-            // Perhaps it was written: the sweep looks.
-            Err(error) => Err(error),
         }
     }
 
@@ -204,23 +204,25 @@ impl Control {
         write: NewWrite,
         size: DeclaredSize,
     ) -> Result<Option<Arc<Growth>>> {
-        let Some(bounds) = self.bounds(caller).await? else {
-            self.db.write_begin(queued, saving, &[write], None).await?;
-            return Ok(None);
-        };
         let size_bytes = match size {
             DeclaredSize::Exact(bytes) => Some(bytes),
             DeclaredSize::Hint(_) | DeclaredSize::Unknown => None,
         };
         let attempts = vec![write.attempt];
         let writes = [write];
-        let reservation = Reservation { bounds, size_bytes };
-        let begun = self
-            .db
-            .write_begin(queued, saving, &writes, Some(&reservation));
-        match begun.await {
-            Ok(()) => Ok(Growth::of(&self.db, reservation, attempts)),
-            Err(error) => Err(quota::told(Some(&reservation.bounds), error)),
+        let mut bounds = self.bounds(caller).await?;
+        loop {
+            let reservation = bounds.clone();
+            let reservation = reservation.map(|bounds| Reservation { bounds, size_bytes });
+            let begun = self
+                .db
+                .write_begin(queued, saving, &writes, reservation.as_ref());
+            match begun.await {
+                Ok(()) => {
+                    return Ok(reservation.and_then(|r| Growth::of(&self.db, r, attempts)));
+                }
+                Err(error) => self.try_again(&mut bounds, error).await?,
+            }
         }
     }
 

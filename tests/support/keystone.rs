@@ -84,6 +84,14 @@ impl Keystone {
         self.authenticate(&json!({"identity": identity, "scope": scope}))
     }
 
+    /// A token of a user of the default domain in a project that a test made.
+    pub(crate) fn token_in(&self, user: &str, project_id: &str) -> String {
+        let user = json!({"name": user, "domain": {"name": "Default"}, "password": "lab"});
+        let identity = json!({"methods": ["password"], "password": {"user": user}});
+        let scope = json!({"project": {"id": project_id}});
+        self.authenticate(&json!({"identity": identity, "scope": scope}))
+    }
+
     /// A token of an application credential.
     pub(crate) fn credential_token(&self, user: &str, name: &str) -> String {
         let user = json!({"name": user, "domain": {"name": "Default"}});

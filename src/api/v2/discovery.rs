@@ -82,9 +82,20 @@ pub(super) fn protections(api: &Api, caller: &Caller) -> Option<Value> {
     Some(shown.collect())
 }
 
-/// `GET /v2/info/usage`: empty without Keystone's limits.
-pub async fn usage(_: &Api, _: Call) -> Result<Response> {
-    Ok(json(r#"{"usage": {}}"#.into()))
+/// `GET /v2/info/usage`: empty without Keystone's limits. `remaining` is ours.
+pub async fn usage(api: &Api, call: Call) -> Result<Response> {
+    let used = api.control.usage(&call.caller).await?;
+    let shown = used.into_iter().map(|used| {
+        let limit = u64::try_from(used.limit).ok();
+        let shown = value!({
+            "usage": used.usage,
+            "limit": used.limit,
+            "remaining": limit.map(|limit| limit.saturating_sub(used.usage)),
+        });
+        (used.resource.to_owned(), shown)
+    });
+    let shown: Map<String, Value> = shown.collect();
+    Ok(json(value!({"usage": shown}).to_string().into()))
 }
 
 fn listed(

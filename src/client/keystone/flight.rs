@@ -65,6 +65,13 @@ where
         waiting.await
     }
 
+    /// Ends the time of the answer that is kept: the next who wants it asks again.
+    pub(super) fn expire(&self, key: &K) {
+        if let Some(entry) = self.0.lock().entries.get_mut(key) {
+            entry.until = entry.until.min(Instant::now());
+        }
+    }
+
     /// The answer that was kept last, even where its time is over.
     pub(super) fn last(&self, key: &K) -> Option<(Arc<V>, Instant)> {
         let state = self.0.lock();

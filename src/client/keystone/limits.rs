@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use super::{Error, Session, flight::Flights};
 
-/// How long limits are used before Keystone is asked again.
-const CACHE_TIME: Duration = Duration::from_secs(60);
+/// How long limits are used before Keystone is asked again: a burst asks once, and a limit that is
+/// lowered holds for whoever comes next.
+const CACHE_TIME: Duration = Duration::from_millis(250);
 /// How much longer they are used while Keystone does not answer.
 const STALE_TIME: Duration = Duration::from_secs(600);
 /// Projects whose limits are remembered.
@@ -34,7 +35,7 @@ pub enum Endpoint {
     },
 }
 
-/// The limits of projects for one service, remembered for a minute.
+/// The limits of projects for one service, remembered for a moment.
 #[derive(Debug)]
 pub struct Limits {
     session: Arc<Session>,
@@ -82,6 +83,15 @@ impl Limits {
         let (limits, _) = last.ok_or_else(|| error.clone())?;
         tracing::warn!(%error, project, "The limits known last are used");
         Ok(limits)
+    }
+
+    /// The same, asked for now: whoever is to be refused is refused by what holds.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn renewed(&self, project: Option<&str>) -> Result<Arc<HashMap<String, i64>>, Error> {
+        self.known.expire(&project.map(str::to_owned));
+        self.of(project).await
     }
 }
 

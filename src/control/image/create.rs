@@ -56,15 +56,17 @@ impl Control {
         image.tags = quota::tags(&self.settings, &image.tags)?;
         quota::properties(&self.settings, &image)?;
         text::check(&image)?;
-        let bounds = self.bounds(caller).await?;
-        let created = match &bounds {
-            Some(bounds) => self.db.image_create_within(&image, bounds).await,
-            None => self.db.image_create(&image).await,
-        };
-        match created {
-            Ok(()) => Ok(self.readable(caller, image)),
-            Err(db::Error::Duplicate(_)) => Err(Error::DuplicateImage(image.id)),
-            Err(error) => Err(quota::told(bounds.as_ref(), error)),
+        let mut bounds = self.bounds(caller).await?;
+        loop {
+            let created = match &bounds {
+                Some(bounds) => self.db.image_create_within(&image, bounds).await,
+                None => self.db.image_create(&image).await,
+            };
+            match created {
+                Ok(()) => return Ok(self.readable(caller, image)),
+                Err(db::Error::Duplicate(_)) => return Err(Error::DuplicateImage(image.id)),
+                Err(error) => self.try_again(&mut bounds, error).await?,
+            }
         }
     }
 

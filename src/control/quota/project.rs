@@ -1,9 +1,12 @@
 //! Quotas of a project (reference C.7.2, C.7.3): which are in force, and uploads that reserve as they
 //! grow. The sums and the judgement are in `control::db`, under the project's lock.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -12,10 +15,13 @@ use tracing::warn;
 use crate::{
     control::{
         Caller, Control, Error, Result,
-        db::{self, Bounds, Db, Over, Reservation, Stored},
+        db::{
+            self, Bounds, Db, IMAGE_COUNT_TOTAL, IMAGE_COUNT_UPLOADING, IMAGE_SIZE_TOTAL,
+            IMAGE_STAGE_TOTAL, Over, Reservation, Stored,
+        },
     },
     data::StopReason,
-    model::Attempt,
+    model::{Attempt, ProjectId},
 };
 
 /// An upload whose size nobody said: it reserves what has arrived, each time that the data plane
@@ -32,14 +38,105 @@ pub(in crate::control) struct Growth {
 impl Control {
     /// What bounds the caller's project; none where no quota is in force. As in Glance, it is the
     /// project of the caller and not the image's that is asked.
+    ///
+    /// # Errors
+    /// [`Error::IdentityUnavailable`].
     pub(in crate::control) async fn bounds(&self, caller: &Caller) -> Result<Option<Bounds>> {
-        let quota = self.settings.user_storage_quota_bytes;
-        Ok(quota.map(|limit_bytes| Bounds {
-            project: caller.project.clone(),
-            stored: Some(Stored::UserStorageQuota { limit_bytes }),
-            images_max: None,
-            uploading_max: None,
-        }))
+        let project = caller.project.clone();
+        let Some(limits) = &self.limits else {
+            let quota = self.settings.user_storage_quota_bytes;
+            return Ok(quota.map(|limit_bytes| Bounds {
+                project,
+                stored: Some(Stored::UserStorageQuota { limit_bytes }),
+                images_max: None,
+                uploading_max: None,
+            }));
+        };
+        let found = limits.of(project.as_ref().map(ProjectId::as_str)).await;
+        let found = found.map_err(Error::IdentityUnavailable)?;
+        Ok(Some(by_limits(project, &found)))
+    }
+
+    /// A write did not come about. Where a limit refused it that was raised meanwhile, `bounds` are
+    /// the new ones, and it may try again.
+    ///
+    /// # Errors
+    /// What the client is told.
+    pub(in crate::control) async fn try_again(
+        &self,
+        bounds: &mut Option<Bounds>,
+        error: db::Error,
+    ) -> Result<()> {
+        let (Some(old), db::Error::OverQuota(over)) = (&*bounds, &error) else {
+            return Err(error.into());
+        };
+        let refused = refused(old, *over);
+        let Some(limits) = &self.limits else {
+            return Err(refused);
+        };
+        let project = old.project.clone();
+        let found = limits
+            .renewed(project.as_ref().map(ProjectId::as_str))
+            .await;
+        let found = found.map_err(Error::IdentityUnavailable)?;
+        let newer = by_limits(project, &found);
+        if newer == *old {
+            return Err(refused);
+        }
+        *bounds = Some(newer);
+        Ok(())
+    }
+
+    /// What the caller's project uses, what uploads that go on have reserved included, and its
+    /// limits; nothing without Keystone's limits.
+    ///
+    /// # Errors
+    /// [`Error::IdentityUnavailable`].
+    pub async fn usage(&self, caller: &Caller) -> Result<Vec<Used>> {
+        let Some(limits) = &self.limits else {
+            return Ok(Vec::new());
+        };
+        let project = caller.project.as_ref();
+        let found = limits.of(project.map(ProjectId::as_str)).await;
+        let found = found.map_err(Error::IdentityUnavailable)?;
+        let usage = self.db.usage(project).await?;
+        let used = [
+            (
+                IMAGE_SIZE_TOTAL,
+                (usage.stored_bytes + usage.reserved_bytes) >> 20,
+            ),
+            (IMAGE_STAGE_TOTAL, usage.staged_bytes >> 20),
+            (IMAGE_COUNT_TOTAL, usage.images),
+            (IMAGE_COUNT_UPLOADING, usage.uploading),
+        ];
+        let used = used.into_iter().map(|(resource, usage)| Used {
+            resource,
+            usage,
+            limit: found.get(resource).copied().unwrap_or(0),
+        });
+        Ok(used.collect())
+    }
+}
+
+/// A limit of Keystone's, and what is used of it, in its unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// The limit's name.
+    pub resource: &'static str,
+    /// What is in use.
+    pub usage: u64,
+    /// The limit; below zero there is none.
+    pub limit: i64,
+}
+
+/// A limit that is not registered is 0, as oslo.limit has it.
+fn by_limits(project: Option<ProjectId>, limits: &HashMap<String, i64>) -> Bounds {
+    let limit = |name| u64::try_from(limits.get(name).copied().unwrap_or(0)).ok();
+    Bounds {
+        project,
+        stored: limit(IMAGE_SIZE_TOTAL).map(|limit_mib| Stored::ImageSizeTotal { limit_mib }),
+        images_max: limit(IMAGE_COUNT_TOTAL),
+        uploading_max: limit(IMAGE_COUNT_UPLOADING),
     }
 }
 
@@ -89,7 +186,8 @@ impl Growth {
         match self.reserve(size_bytes).await {
             // `write_finish` says so, too, and what is to be done.
             Ok(()) | Err(db::Error::Lost) => Ok(()),
-            Err(error) => Err(told(Some(&self.bounds), error)),
+            Err(db::Error::OverQuota(over)) => Err(refused(&self.bounds, over)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -110,14 +208,6 @@ impl Growth {
             self.reserved_bytes.store(bytes, Ordering::Relaxed);
         }
         Ok(())
-    }
-}
-
-/// A failure of the database, which may be a quota's.
-pub(in crate::control) fn told(bounds: Option<&Bounds>, error: db::Error) -> Error {
-    match (bounds, error) {
-        (Some(bounds), db::Error::OverQuota(over)) => refused(bounds, over),
-        (_, error) => error.into(),
     }
 }
 
