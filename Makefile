@@ -25,6 +25,10 @@ bench: lab # what the program is for, measured beside its peers (docs/SPECIFICAT
 	tests/lab/packages nginx-light wrk
 	cargo bench
 
+bench-rbd: lab # the same for images in Ceph
+	cargo bench -- rbd-upload rbd-download rbd-memory
+	cargo bench --features bench-no-digests -- rbd-no-digests
+
 fuzz: tools # every parser of foreign bytes, a minute each
 	fuzz/run 60
 

@@ -1,6 +1,11 @@
 //! Uploads and downloads beside Glance, nginx and the digests' own limit.
 
-use std::{fs::File, io::Write, path::Path, time::Instant};
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use openssl::hash::{Hasher, MessageDigest};
 
@@ -17,9 +22,12 @@ pub(crate) const GIB: f64 = (1_u64 << 30) as f64;
 pub(crate) const MIB: f64 = (1_u64 << 20) as f64;
 
 /// What some runs of one transfer cost.
-struct Cost {
-    mib_per_second: f64,
-    cpu_seconds_per_gib: f64,
+#[derive(Debug)]
+pub(crate) struct Cost {
+    /// Of the client that waits for it.
+    pub(crate) mib_per_second: f64,
+    /// Of the server, or of the command that does the work.
+    pub(crate) cpu_seconds_per_gib: f64,
 }
 
 /// Uploads of the large image, one at a time.
@@ -170,7 +178,11 @@ fn uploads(bench: &Bench, server: &Server, file: &File, framing: Framing) -> Cos
     medians(costs)
 }
 
-fn transfer(server: &Server, work: impl FnOnce() -> std::io::Result<(u64, f64)>) -> Cost {
+/// Does some work and says what it cost the server.
+pub(crate) fn transfer(
+    server: &Server,
+    work: impl FnOnce() -> std::io::Result<(u64, f64)>,
+) -> Cost {
     let before = server.process.cpu_seconds();
     let (bytes, seconds) = work().expect("a transfer");
     let cpu = server.process.cpu_seconds() - before;
@@ -180,14 +192,16 @@ fn transfer(server: &Server, work: impl FnOnce() -> std::io::Result<(u64, f64)>)
     }
 }
 
-fn medians(costs: Vec<Cost>) -> Cost {
+/// The middle of each figure.
+pub(crate) fn medians(costs: Vec<Cost>) -> Cost {
     Cost {
         mib_per_second: median(costs.iter().map(|c| c.mib_per_second).collect()),
         cpu_seconds_per_gib: median(costs.iter().map(|c| c.cpu_seconds_per_gib).collect()),
     }
 }
 
-fn speed(cost: &Cost) -> String {
+/// A cost as a row shows it.
+pub(crate) fn speed(cost: &Cost) -> String {
     format!(
         "{:.0} MiB/s, {:.2} CPU s/GiB",
         cost.mib_per_second, cost.cpu_seconds_per_gib
@@ -195,7 +209,7 @@ fn speed(cost: &Cost) -> String {
 }
 
 /// MD5's MiB/s on one core, and the CPU seconds per GiB of MD5 and SHA-512 together.
-fn digest_limits(bench: &Bench, file: &File) -> (f64, f64) {
+pub(crate) fn digest_limits(bench: &Bench, file: &File) -> (f64, f64) {
     let (mut rates, mut cpus) = (Vec::new(), Vec::new());
     for _ in 0..bench.runs {
         let md5 = digest_seconds(file, MessageDigest::md5());
@@ -227,7 +241,7 @@ fn digest_seconds(file: &File, digest: MessageDigest) -> f64 {
 
 /// Random bytes in memory (tmpfs), so that the client reads no disk.
 pub(crate) fn random_file(len: u64) -> File {
-    let path = Path::new("/dev/shm").join("fresnel-bench-image");
+    let path = random_path();
     if std::fs::metadata(&path).is_ok_and(|m| m.len() >= len) {
         return File::open(path).expect("the file that was just seen");
     }
@@ -237,6 +251,11 @@ pub(crate) fn random_file(len: u64) -> File {
     assert_eq!(copied.expect("/dev/shm has room"), len);
     file.flush().expect("/dev/shm has room");
     File::open(path).expect("the file that was just written")
+}
+
+/// Where [`random_file`] is.
+pub(crate) fn random_path() -> PathBuf {
+    "/dev/shm/fresnel-bench-image".into()
 }
 
 fn copy(from: &File, to: &Path) {

@@ -10,6 +10,7 @@ mod memory;
 mod metadata;
 mod peers;
 mod policy;
+mod rbd;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -82,6 +83,14 @@ const GROUPS: &[(&str, Group)] = &[
     ("policy", policy::questions),
 ];
 
+/// Asked for by name: they need a cluster (`make bench-rbd`), and the last a build of its own.
+const GROUPS_OF_RBD: &[(&str, Group)] = &[
+    ("rbd-upload", rbd::uploads),
+    ("rbd-download", rbd::downloads),
+    ("rbd-memory", rbd::memory),
+    ("rbd-no-digests", rbd::without_digests),
+];
+
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args()
         .skip(1)
@@ -108,10 +117,10 @@ fn main() -> ExitCode {
         "| work | ours | beside | ratio | promise | |\n| --- | --- | --- | --- | --- | --- |";
     writeln!(out, "{head}").expect("standard output is open");
     let mut short = false;
-    for (name, group) in GROUPS {
-        if !asked.is_empty() && !asked.iter().any(|a| a == name) {
-            continue;
-        }
+    let all = GROUPS.iter().filter(|_| asked.is_empty());
+    let named = GROUPS.iter().chain(GROUPS_OF_RBD);
+    let named = named.filter(|(name, _)| asked.iter().any(|a| a == name));
+    for (_, group) in all.chain(named) {
         for row in group(&bench) {
             short |= !row.holds();
             writeln!(out, "{}", row.line()).expect("standard output is open");

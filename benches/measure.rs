@@ -1,6 +1,17 @@
 //! What a server costs: CPU seconds and memory of its process tree, read from `/proc`.
 
-use std::{collections::HashMap, fs};
+use std::{
+    collections::HashMap,
+    fs,
+    io::Read,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+use crate::client::pause;
 
 /// A server under measurement: its main process, whose children count too.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +67,56 @@ impl Process {
             next += 1;
         }
         tree
+    }
+}
+
+/// What a command spent until its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spent {
+    /// Of the clock.
+    pub(crate) seconds: f64,
+    /// Of the processor.
+    pub(crate) cpu_seconds: f64,
+    /// The most resident memory, MiB.
+    pub(crate) peak_mib: f64,
+}
+
+/// Runs a command to its end; what it prints is read and thrown away.
+pub(crate) fn run(command: &mut Command) -> Spent {
+    let begin = Instant::now();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the command is installed");
+    let (id, process) = (Pid::from_child(&child), Process(child.id()));
+    let mut output = child.stdout.take().expect("it was asked for");
+    let ended = AtomicBool::new(false);
+    let mut peak_mib: f64 = 0.0;
+    let seconds = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut piece = vec![0; 1 << 20];
+            while output.read(&mut piece).is_ok_and(|len| len > 0) {}
+        });
+        let waiter = scope.spawn(|| {
+            // It stays a zombie, whose CPU can still be read.
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            waitid(WaitId::Pid(id), options).expect("a child of ours");
+            ended.store(true, Ordering::Release);
+            begin.elapsed().as_secs_f64()
+        });
+        while !ended.load(Ordering::Acquire) {
+            peak_mib = peak_mib.max(process.peak_mib());
+            pause(Duration::from_millis(50));
+        }
+        waiter.join().expect("it only waits")
+    });
+    let cpu_seconds = process.cpu_seconds();
+    let status = child.wait().expect("a child of ours");
+    assert!(status.success(), "{command:?}: {status}");
+    Spent {
+        seconds,
+        cpu_seconds,
+        peak_mib,
     }
 }
 

@@ -172,7 +172,8 @@ pub(crate) fn python() -> PathBuf {
     Path::new(venv.trim()).join("bin/python")
 }
 
-fn lab(script: &str) -> Command {
+/// A command of `tests/lab`.
+pub(crate) fn lab(script: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(root.join("tests/lab").join(script));
     command.stdout(Stdio::null());

@@ -7,6 +7,7 @@ from cinder import context
 # In this order: the two modules import each other.
 from cinder.image import image_utils  # noqa: F401
 from cinder.image import glance
+from cinder.objects import volume_type
 from cinder.volume import configuration
 from cinder.volume import driver as volume_driver
 from cinder.volume import volume_utils
@@ -56,7 +57,7 @@ class Cinder(unittest.TestCase):
         """What the driver looks at in a volume of its database."""
         name = service.new_name("volume")
         self.addCleanup(self.cluster.remove, "volumes", name)
-        kind = types.SimpleNamespace(extra_specs=extra_specs, id=None, qos_specs=None)
+        kind = volume_type.VolumeType(extra_specs=extra_specs, qos_specs_id=None)
         return types.SimpleNamespace(
             id=name, name=name, size=1, encryption_key_id=None, volume_type=kind, volume_type_id=None,
             glance_metadata=None, obj_context=self.context)

@@ -1,11 +1,14 @@
 //! The real parts of `tests/lab`. A part that does not start fails the test: nothing is skipped.
 
 use std::{
+    fs::File,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
 };
+
+use rustix::fs::{FlockOperation, flock};
 
 use super::free_address;
 
@@ -67,12 +70,30 @@ impl Drop for Glance {
 pub(crate) struct Ceph {
     /// Its `ceph.conf`; the keyrings lie beside it.
     pub(crate) conf: PathBuf,
+    /// Held while daemons may be killed: one test at a time, of any checkout of the project.
+    _alone: Option<File>,
 }
 
 /// The cluster that all tests share: nobody kills it, and everybody removes what they made.
 pub(crate) fn ceph() -> &'static Ceph {
     static SHARED: OnceLock<Ceph> = OnceLock::new();
-    SHARED.get_or_init(|| Ceph { conf: ceph_up(&[]) })
+    SHARED.get_or_init(|| Ceph {
+        conf: ceph_up(&[]),
+        _alone: None,
+    })
+}
+
+/// The cluster for faults, whole and without quotas; nobody else has it meanwhile.
+pub(crate) fn ceph_for_faults() -> Ceph {
+    let path = folder().join(".ceph-faults-test.lock");
+    let alone = File::create(path).expect("the lab's folder is writable");
+    flock(&alone, FlockOperation::LockExclusive).expect("a file can be locked");
+    let ceph = Ceph {
+        conf: ceph_up(&["--faults"]),
+        _alone: Some(alone),
+    };
+    ceph.quota("images", 0);
+    ceph
 }
 
 impl Ceph {
@@ -81,6 +102,38 @@ impl Ceph {
         let mut command = Command::new(program);
         command.env("CEPH_CONF", &self.conf).args(["--id", user]);
         command
+    }
+
+    /// What `rbd` prints as client.admin.
+    pub(crate) fn rbd(&self, arguments: &[&str]) -> String {
+        run(self.command("rbd", "admin").args(arguments))
+    }
+
+    /// The lines of configuration that make pool `images` the only store, named `rbd1`; more options of it may follow.
+    pub(crate) fn store(&self) -> String {
+        format!(
+            "[DEFAULT]\nenabled_backends = rbd1:rbd\n[glance_store]\ndefault_backend = rbd1\n[rbd1]\n\
+             rbd_store_ceph_conf = {}\nrbd_store_user = glance\nrbd_store_pool = images\n",
+            self.conf.display()
+        )
+    }
+
+    /// Limits a pool to so many bytes; 0 is no limit.
+    pub(crate) fn quota(&self, pool: &str, max_bytes: u64) {
+        let bytes = max_bytes.to_string();
+        let set = ["osd", "pool", "set-quota", pool, "max_bytes", &bytes];
+        run(self.command("ceph", "admin").args(set));
+    }
+
+    /// Ends a daemon (`mon.a`, `osd.0`) as a crash would.
+    pub(crate) fn kill(&self, daemon: &str) {
+        assert!(self._alone.is_some(), "the shared cluster stays up");
+        run(script("ceph-down").args(["--faults", "--kill", daemon]));
+    }
+
+    /// Starts what was killed.
+    pub(crate) fn recover(&self) {
+        ceph_up(&["--faults"]);
     }
 }
 
@@ -99,6 +152,12 @@ pub(crate) fn mariadb(name: &str) -> String {
 /// The Python interpreter of the lab's virtual environment, which is made if it is missing.
 pub(crate) fn python() -> PathBuf {
     let path = run(&mut script("venv"));
+    Path::new(path.trim()).join("bin/python")
+}
+
+/// The interpreter of the virtual environment that has Nova's and Cinder's code too.
+pub(crate) fn consumers_python() -> PathBuf {
+    let path = run(script("venv").arg("consumers"));
     Path::new(path.trim()).join("bin/python")
 }
 

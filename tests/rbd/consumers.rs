@@ -1,0 +1,32 @@
+//! Nova's and Cinder's own code against the binary and the cluster.
+
+use std::{path::Path, process::Command};
+
+use super::rig::Rig;
+use crate::support::lab;
+
+const LOCATIONS: &str = "[DEFAULT]\nshow_multiple_locations = true\nshow_image_direct_url = true\n";
+
+#[test]
+fn nova() {
+    passes("nova_test.py");
+}
+
+#[test]
+fn cinder() {
+    passes("cinder_test.py");
+}
+
+/// Runs a file of `tests/rbd` against a service of its own.
+fn passes(file: &str) {
+    let rig = Rig::start(lab::ceph(), LOCATIONS);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rbd");
+    let url = format!("http://{}", rig.node.address);
+    lab::run(
+        Command::new(lab::consumers_python())
+            .args(["-W", "ignore"])
+            .arg(folder.join(file))
+            .env("FRESNEL_URL", url)
+            .env("CEPH_CONF", &rig.ceph.conf),
+    );
+}
