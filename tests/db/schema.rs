@@ -71,7 +71,7 @@ async fn an_older_head_is_refused(scratch: Arc<Scratch>) {
 async fn a_newer_fresnel_is_refused(scratch: Arc<Scratch>) {
     scratch.synced().await;
     scratch
-        .texts("UPDATE fresnel_version SET version = 99")
+        .texts("INSERT INTO fresnel_version (version) VALUES (99)")
         .await;
     let refused = scratch.open().sync().await;
     assert!(matches!(refused, Err(Error::Schema(_))), "{refused:?}");
