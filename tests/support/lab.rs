@@ -85,7 +85,7 @@ pub(crate) fn ceph() -> &'static Ceph {
 
 /// The cluster for faults, whole and without quotas; nobody else has it meanwhile.
 pub(crate) fn ceph_for_faults() -> Ceph {
-    fs::create_dir_all(folder()).expect("the lab's folder can be made");
+    std::fs::create_dir_all(folder()).expect("the lab's folder can be made");
     let path = folder().join(".ceph-faults-test.lock");
     let alone = File::create(path).expect("the lab's folder is writable");
     flock(&alone, FlockOperation::LockExclusive).expect("a file can be locked");
