@@ -84,7 +84,13 @@ pub(super) const KNOWN: &[Known] = &[
     },
     Known {
         entry: "Stores of the service alone are told to nobody",
-        steps: &["registered: an image to register*"],
+        steps: &[
+            "registered: an image to register*",
+            "personas: admin: POST /v2/images {*",
+            "personas: manager: POST /v2/images {*",
+            "personas: member: POST /v2/images {*",
+            "personas: othermember: POST /v2/images {*",
+        ],
         parts: &[Headers],
     },
     Known {
