@@ -1,15 +1,12 @@
-//! Glance itself, asked about streams: one Python process for a batch (`oracle.py`).
+//! Glance itself, asked about streams (`oracle.py`).
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    thread,
-};
+use std::path::PathBuf;
 
 use fresnel::data::Expect;
 use fresnel::data::inspect::{FormatError, Verdict};
 use serde_json::{Value, json};
+
+use crate::support::lab;
 
 /// What is asked: a file, changed, declared as something.
 #[derive(Clone, Debug)]
@@ -30,36 +27,8 @@ pub(super) struct Answer {
 
 /// Glance's answers, in order.
 pub(super) fn ask(questions: &[Question]) -> Vec<Answer> {
-    let mut python = Command::new(lab_python())
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inspect/oracle.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the lab's Python runs");
-    let lines: String = questions.iter().map(|q| line(q) + "\n").collect();
-    let mut input = python.stdin.take().unwrap();
-    let feeder = thread::spawn(move || input.write_all(lines.as_bytes()));
-    let output = python.wait_with_output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "oracle.py: {stderr}");
-    feeder.join().unwrap().expect("the oracle reads to the end");
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    let answers: Vec<Answer> = stdout.lines().map(answer).collect();
-    assert_eq!(answers.len(), questions.len(), "oracle.py: {stderr}");
-    answers
-}
-
-/// The interpreter of the lab's virtual environment, which `tests/lab/venv` makes where it is not.
-fn lab_python() -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/venv");
-    let output = Command::new(script)
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("tests/lab/venv runs");
-    assert!(output.status.success(), "tests/lab/venv failed");
-    let venv = String::from_utf8(output.stdout).unwrap();
-    Path::new(venv.trim()).join("bin/python")
+    let answers = lab::ask("inspect/oracle.py", questions.iter().map(line));
+    answers.iter().map(|line| answer(line)).collect()
 }
 
 fn line(question: &Question) -> String {

@@ -2,10 +2,12 @@
 
 use std::{
     fs::File,
+    io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::OnceLock,
+    thread,
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -154,6 +156,34 @@ pub(crate) fn mariadb(name: &str) -> String {
 pub(crate) fn python() -> PathBuf {
     let path = run(&mut script("venv"));
     Path::new(path.trim()).join("bin/python")
+}
+
+/// The answers of a script of ours below `tests`, a line for each question: one Python process for a batch, with
+/// Glance and what it stands on at hand.
+pub(crate) fn ask(script: &str, questions: impl Iterator<Item = String>) -> Vec<String> {
+    let mut python = Command::new(python())
+        .arg(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests")
+                .join(script),
+        )
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the lab's Python runs");
+    let lines: Vec<String> = questions.map(|question| question + "\n").collect();
+    let asked = lines.len();
+    let mut input = python.stdin.take().unwrap();
+    let feeder = thread::spawn(move || input.write_all(lines.concat().as_bytes()));
+    let output = python.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}: {stderr}");
+    feeder.join().unwrap().expect("the script reads to the end");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let answers: Vec<String> = stdout.lines().map(str::to_owned).collect();
+    assert_eq!(answers.len(), asked, "{script}: {stderr}");
+    answers
 }
 
 /// The interpreter of the virtual environment that has Nova's and Cinder's code too.
