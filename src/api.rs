@@ -36,7 +36,7 @@ pub use settings::Settings;
 
 use v2::{
     discovery, image_actions, image_data, image_locations, image_members, image_tags, images,
-    schemas,
+    schemas, stores,
 };
 
 /// The result of a handler.
@@ -83,6 +83,7 @@ const ROUTES: &[Route] = &[
         Endpoint::bare("PUT", to!(image_tags::add)),
         Endpoint::bare("DELETE", to!(image_tags::remove)),
     ]),
+    Route::new("/stores/{store}/{image}", &[Endpoint::bare("DELETE", to!(stores::delete))]),
     Route::new("/schemas/image", &[Endpoint::bare("GET", to!(schemas::image))]),
     Route::new("/schemas/images", &[Endpoint::bare("GET", to!(schemas::images))]),
     Route::new("/schemas/member", &[Endpoint::bare("GET", to!(schemas::member))]),

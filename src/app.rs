@@ -5,6 +5,7 @@ pub mod bench;
 mod demo;
 mod metrics;
 pub mod policy;
+pub mod repair;
 mod service;
 
 use anyhow::Context;

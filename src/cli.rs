@@ -1,11 +1,14 @@
 //! The command line: `fresnel <command>`. Exit codes: 0, 1 for failure, 2 for wrong usage or
 //! configuration.
 
+mod age;
 mod bench;
 mod config;
 mod db;
 mod demo;
+mod image;
 mod policy;
+mod scrub;
 mod serve;
 mod sources;
 mod store;
@@ -45,6 +48,11 @@ enum Command {
     /// Look at the stores
     #[command(subcommand)]
     Store(store::Command),
+    /// Look after images
+    #[command(subcommand)]
+    Image(image::Command),
+    /// Remove what is ours and dead from the stores, and list what no image has
+    Scrub(scrub::Args),
     /// Measure this machine
     #[command(subcommand)]
     Bench(bench::Command),
@@ -86,6 +94,8 @@ pub fn run() -> ExitCode {
         Command::Policy(command) => policy::run(command),
         Command::Db(command) => db::run(&command),
         Command::Store(command) => store::run(&command),
+        Command::Image(command) => image::run(&command),
+        Command::Scrub(args) => scrub::run(&args),
         Command::Bench(command) => bench::run(&command),
     };
     // Nobody is left to tell when standard error is gone.

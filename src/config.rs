@@ -265,6 +265,8 @@ fn control_settings(
         show_multiple_locations: images.show_multiple_locations,
         do_secure_hash: images.do_secure_hash,
         http_retries: images.http_retries,
+        delayed_delete: images.delayed_delete,
+        scrub_time: Duration::from_secs(images.scrub_time.into()),
         multistore: stores.multistore,
         stores: stores
             .stores

@@ -16,6 +16,8 @@ pub mod member;
 pub mod policy;
 pub mod protect;
 pub mod quota;
+pub mod recover;
+pub mod scrub;
 pub mod settings;
 pub mod sweep;
 pub mod tag;

@@ -11,10 +11,11 @@ pub mod memory;
 pub mod rbd;
 pub mod registry;
 
-use std::{fmt, fs::File, sync::Arc};
+use std::{fmt, fs::File, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 
 use crate::{
     buf::{AtRest, Chunk, Claim},
@@ -38,6 +39,18 @@ pub struct Intent {
     pub object: String,
 }
 
+impl Intent {
+    /// Reads `<image>.<attempt>`, the name of a draft; `object` is what [`Store::intend`] called it.
+    fn of_draft(name: &str, object: &str) -> Option<Self> {
+        let (image, attempt) = name.rsplit_once('.')?;
+        Some(Self {
+            image: ImageId::new(image),
+            attempt: attempt.parse().ok()?,
+            object: object.to_owned(),
+        })
+    }
+}
+
 /// What [`Writer::commit`] published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
@@ -45,6 +58,24 @@ pub struct Published {
     pub url: String,
     /// Bytes at rest.
     pub size_bytes: u64,
+}
+
+/// Something that lies in a store's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Under a name that a location can have: its address.
+    Object(String),
+    /// Of an attempt that has not published it.
+    Draft(Intent),
+}
+
+/// What a store says of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Bytes, of a sparse or thin one with its holes.
+    pub size_bytes: u64,
+    /// When it was last written, by the store's clock; none where the store does not know.
+    pub modified: Option<SystemTime>,
 }
 
 /// A place for objects.
@@ -107,6 +138,20 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// works and what does not. Leaves nothing behind.
     async fn check(&self) -> Vec<Finding> {
         Vec::new()
+    }
+
+    /// Tells everything that lies in the store's place, whoever put it there, in no order. What comes
+    /// or goes meanwhile may be told or not. The channel bounds what is held in memory; when nobody
+    /// listens any more the listing ends.
+    ///
+    /// A store that cannot list says [`Error::Unlistable`], as one without this method does.
+    async fn list(&self, _found: mpsc::Sender<Entry>) -> Result<()> {
+        Err(Error::Unlistable(self.id().clone()))
+    }
+
+    /// Size and age of an entry. [`Error::NotFound`] when it is gone.
+    async fn stat(&self, _entry: &Entry) -> Result<Stat> {
+        Err(Error::Unlistable(self.id().clone()))
     }
 
     /// The object that an address names, in one spelling: equal for any two addresses of it. It

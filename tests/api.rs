@@ -9,5 +9,6 @@ mod locations;
 mod members;
 mod patch;
 mod routes;
+mod stores;
 mod tags;
 mod versions;

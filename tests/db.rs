@@ -10,6 +10,7 @@ mod lists;
 mod members;
 mod quota;
 mod schema;
+mod scrub;
 
 use chrono::{NaiveDateTime, TimeDelta, Utc};
 use fresnel::{

@@ -286,7 +286,7 @@ fn of_control(error: &control::Error) -> Verdict {
         E::Hidden | E::NoSuchTag => (StatusCode::NOT_FOUND, Log),
         E::DuplicateImage(_)
         | E::DuplicateMember { .. }
-        | E::InUse { .. }
+        | E::InUse(_)
         | E::NotQueued(_)
         | E::Conflict => (StatusCode::CONFLICT, Explanation),
         E::NoSuchProperty(_) | E::PropertyPresent(_) => (StatusCode::CONFLICT, Detail),
@@ -318,7 +318,7 @@ fn of_control(error: &control::Error) -> Verdict {
         }
         E::MediaDenied => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
         E::Location(refusal) => of_location(refusal),
-        E::Crashed => (StatusCode::INTERNAL_SERVER_ERROR, Log),
+        E::Crashed | E::Staged(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log),
         E::Store(error) => of_store(error),
         E::Data(error) => of_data(error),
         E::Db(error) => of_db(error),
@@ -327,11 +327,19 @@ fn of_control(error: &control::Error) -> Verdict {
 
 fn of_location(refusal: &Refusal) -> Verdict {
     match refusal {
-        Refusal::Invisible(_) | Refusal::NotForUsers => (StatusCode::FORBIDDEN, Explanation),
-        Refusal::Cleared | Refusal::Last => (StatusCode::FORBIDDEN, Detail),
-        Refusal::Status { .. } | Refusal::Contradiction(_) | Refusal::ActiveTask => {
-            (StatusCode::CONFLICT, Explanation)
+        Refusal::Invisible(_) | Refusal::NotForUsers | Refusal::OnlyCopy => {
+            (StatusCode::FORBIDDEN, Explanation)
         }
+        Refusal::Cleared | Refusal::Last => (StatusCode::FORBIDDEN, Detail),
+        Refusal::ImageUnknown(_) | Refusal::NotInStore { .. } => {
+            (StatusCode::NOT_FOUND, Explanation)
+        }
+        Refusal::Status { .. }
+        | Refusal::Contradiction(_)
+        | Refusal::ActiveTask
+        | Refusal::StoreUnknown(_)
+        | Refusal::Inactive
+        | Refusal::DataInUse(_) => (StatusCode::CONFLICT, Explanation),
         Refusal::Position(_)
         | Refusal::Unusable
         | Refusal::Duplicate(_)
@@ -356,7 +364,8 @@ fn of_store(error: &StoreError) -> Verdict {
         | StoreError::BadAddress(_)
         | StoreError::Backend { .. }
         | StoreError::Corrupt(_)
-        | StoreError::ReadOnly(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log),
+        | StoreError::ReadOnly(_)
+        | StoreError::Unlistable(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log),
     }
 }
 

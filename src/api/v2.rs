@@ -8,6 +8,7 @@ pub mod image_members;
 pub mod image_tags;
 pub mod images;
 pub mod schemas;
+pub mod stores;
 
 use ::http::{HeaderValue, StatusCode, header};
 use bytes::Bytes;

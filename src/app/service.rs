@@ -153,7 +153,7 @@ async fn keep_policy(policy: &Policy, mut hangup: Signal) {
     }
 }
 
-fn open_stores(config: &Config) -> anyhow::Result<Registry> {
+pub(super) fn open_stores(config: &Config) -> anyhow::Result<Registry> {
     let stores = each_store(config)?
         .map(|(id, opened)| opened.with_context(|| format!("cannot open the store {id}")));
     let stores = stores.collect::<anyhow::Result<_>>()?;

@@ -101,6 +101,11 @@ section! {
         do_secure_hash: bool = "true";
         /// How often more such a reading is tried when it fails.
         http_retries: u32 = "3";
+        /// Let a deleted image wait as `pending_delete`, with its data, until `fresnel scrub` (or
+        /// `glance-scrubber`) removes it. Run one of them regularly.
+        delayed_delete: bool = "false";
+        /// Seconds that it waits at least.
+        scrub_time: u32 = "0";
     }
 }
 

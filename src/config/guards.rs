@@ -16,8 +16,6 @@ pub(crate) struct Guard {
     pub reason: &'static str,
 }
 
-const FALSE: &[&str] = &["false", "0", "off", "no"];
-
 /// All of them.
 pub(crate) const GUARDS: &[Guard] = &[
     Guard {
@@ -25,12 +23,6 @@ pub(crate) const GUARDS: &[Guard] = &[
         name: "metadata_encryption_key",
         harmless: &[],
         reason: "encrypted locations are not supported yet",
-    },
-    Guard {
-        section: "DEFAULT",
-        name: "delayed_delete",
-        harmless: FALSE,
-        reason: "delayed deletion is not supported; data is removed at once",
     },
     Guard {
         section: "key_manager",

@@ -26,6 +26,7 @@ mod quota;
 mod rows;
 mod save;
 mod schema;
+mod scrub;
 mod sql;
 mod url;
 
@@ -43,6 +44,7 @@ pub use quota::{
     Reservation, Stored, Usage,
 };
 pub use schema::{Check, Version};
+pub use scrub::Fate;
 pub use url::{UrlError, masked};
 
 use pool::Pool;

@@ -50,13 +50,11 @@ pub enum Error {
     #[error("Image {0} is protected and cannot be deleted.")]
     Protected(ImageId),
     /// Something depends on the image's data.
-    #[error("Image {image} could not be deleted because it is in use: {reason}")]
-    InUse {
-        /// The image.
-        image: ImageId,
-        /// The store's words.
-        reason: String,
-    },
+    #[error(
+        "Image {0} could not be deleted because it is in use: The image cannot be deleted because \
+         it is in use through the backend store outside of Glance."
+    )]
+    InUse(ImageId),
     /// The image is in a status that has no way to the one asked for.
     #[error(transparent)]
     Status(#[from] WrongTransition),
@@ -312,6 +310,9 @@ pub enum Error {
     /// A task of ours ended without an outcome.
     #[error("the upload's task crashed")]
     Crashed,
+    /// A staged file cannot be removed.
+    #[error("cannot remove staged data: {0}")]
+    Staged(#[source] std::io::Error),
     /// A store failed.
     #[error(transparent)]
     Store(#[from] store::Error),

@@ -7,6 +7,7 @@ mod delete;
 mod list;
 mod show;
 mod text;
+mod unstore;
 pub mod update;
 
 use chrono::{NaiveDateTime, Utc};

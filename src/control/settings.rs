@@ -1,5 +1,7 @@
 //! What the operator decides about images: plain data, built by the configuration.
 
+use std::time::Duration;
+
 use crate::model::{HashAlgorithm, StoreId};
 
 /// Glance's options of the same names, with their units; a limit that is `None` is none
@@ -38,6 +40,10 @@ pub struct Settings {
     pub do_secure_hash: bool,
     /// `http_retries`: how often more a digest is tried when its reading fails.
     pub http_retries: u32,
+    /// `delayed_delete`: what is deleted waits for `fresnel scrub`.
+    pub delayed_delete: bool,
+    /// `scrub_time`: how long it waits at least.
+    pub scrub_time: Duration,
     /// Whether `enabled_backends` is set. Without it the service answers as Glance's
     /// single-store mode does.
     pub multistore: bool,
@@ -80,6 +86,8 @@ impl Default for Settings {
             show_multiple_locations: false,
             do_secure_hash: true,
             http_retries: 3,
+            delayed_delete: false,
+            scrub_time: Duration::ZERO,
             multistore: false,
             stores: Vec::new(),
         }

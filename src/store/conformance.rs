@@ -6,8 +6,9 @@
 use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
-use super::{Error, Intent, Piece, Published, Result, Store, Writer};
+use super::{Entry, Error, Intent, Piece, Published, Result, Store, Writer};
 use crate::{
     base::limits::{CHUNK_BYTES, MIB},
     buf::{AtRest, Chunk, Claim, Pool},
@@ -35,6 +36,7 @@ pub async fn all(store: &dyn Store) {
     deleted_is_gone(store).await;
     writers_do_not_mix(store).await;
     foreign_addresses_are_refused(store).await;
+    what_lies_there_is_listed(store).await;
 }
 
 async fn what_is_written_is_read(store: &dyn Store) {
@@ -315,6 +317,51 @@ async fn foreign_addresses_are_refused(store: &dyn Store) {
         assert!(matches!(deleted, Err(Error::BadAddress(_))), "{url}");
         let read = read(store, &url, ByteRange::whole(0)).await;
         assert!(matches!(read, Err(Error::BadAddress(_))), "{url}: {read:?}");
+    }
+}
+
+/// A draft, then what it is published as; or the store says that it cannot list.
+async fn what_lies_there_is_listed(store: &dyn Store) {
+    let image = ImageId::random();
+    let (intent, mut writer) = begin(store, &image, None).await;
+    write(&mut *writer, b"listed").await.expect("it is written");
+    let Some(listed) = list(store).await else {
+        writer.abort().await.expect("it is aborted");
+        return;
+    };
+    let is_draft = |entry: &Entry| matches!(entry, Entry::Draft(found) if *found == intent);
+    let is_named = |entry: &Entry, url: &str| matches!(entry, Entry::Object(found) if found == url);
+    let draft = listed.iter().find(|entry| is_draft(entry));
+    let draft = draft.expect("a draft is listed, as it was intended");
+    store.stat(draft).await.expect("a draft is looked at");
+    let url = writer.commit().await.expect("it is published").url;
+    let listed = list(store).await.expect("it was listed before");
+    assert!(!listed.iter().any(is_draft));
+    let object = listed.iter().find(|entry| is_named(entry, &url));
+    let object = object.expect("what is published is listed, by its address");
+    let stat = store.stat(object).await.expect("what is listed is there");
+    assert_eq!(stat.size_bytes, 6);
+    remove(store, &url).await;
+    let gone = store.stat(object).await;
+    assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
+    let listed = list(store).await.expect("it was listed before");
+    assert!(!listed.iter().any(|entry| is_named(entry, &url)));
+}
+
+/// None where the store cannot.
+async fn list(store: &dyn Store) -> Option<Vec<Entry>> {
+    let (found, mut listed) = mpsc::channel(1);
+    let collect = async {
+        let mut entries = Vec::new();
+        while let Some(entry) = listed.recv().await {
+            entries.push(entry);
+        }
+        entries
+    };
+    match tokio::join!(store.list(found), collect) {
+        (Ok(()), entries) => Some(entries),
+        (Err(Error::Unlistable(_)), _) => None,
+        (Err(error), _) => panic!("the store is listed: {error}"),
     }
 }
 

@@ -43,6 +43,9 @@ pub enum Error {
     /// The store takes no writes by its kind or configuration.
     #[error("store {0} is read-only")]
     ReadOnly(StoreId),
+    /// The store cannot tell what lies in it.
+    #[error("store {0} cannot list what lies in it")]
+    Unlistable(StoreId),
     /// The store does not answer.
     #[error("store {0} does not answer")]
     Unavailable(StoreId),

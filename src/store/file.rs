@@ -11,6 +11,7 @@
 mod ability;
 pub mod config;
 mod io;
+mod list;
 mod mark;
 mod read;
 mod write;
@@ -24,9 +25,10 @@ use std::{
 
 use async_trait::async_trait;
 use rustix::io::Errno;
+use tokio::sync::mpsc;
 use tracing::debug;
 
-use super::{Error, Finding, Intent, Reader, Result, Store, Writer};
+use super::{Entry, Error, Finding, Intent, Reader, Result, Stat, Store, Writer};
 use crate::{
     base::limits::MIB,
     buf::Claim,
@@ -183,6 +185,17 @@ impl Store for FileStore {
 
     fn owns(&self, url: &str) -> bool {
         self.shared.path(url).is_ok()
+    }
+
+    async fn list(&self, found: mpsc::Sender<Entry>) -> Result<()> {
+        let shared = self.shared.clone();
+        blocking(move || list::list(&shared, &found)).await
+    }
+
+    async fn stat(&self, entry: &Entry) -> Result<Stat> {
+        let shared = self.shared.clone();
+        let entry = entry.clone();
+        blocking(move || list::stat(&shared, &entry)).await
     }
 
     async fn check(&self) -> Vec<Finding> {

@@ -10,8 +10,9 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
-use super::{Error, Intent, Piece, Published, Reader, Result, Store, Writer};
+use super::{Entry, Error, Intent, Piece, Published, Reader, Result, Stat, Store, Writer};
 use crate::{
     buf::{AtRest, Chunk, Claim},
     model::{Attempt, ByteRange, ImageId, StoreId},
@@ -129,6 +130,14 @@ impl Store for Flaky {
 
     async fn in_use(&self, url: &str) -> Result<bool> {
         self.faults.pass(self.inner.in_use(url)).await
+    }
+
+    async fn list(&self, found: mpsc::Sender<Entry>) -> Result<()> {
+        self.faults.pass(self.inner.list(found)).await
+    }
+
+    async fn stat(&self, entry: &Entry) -> Result<Stat> {
+        self.faults.pass(self.inner.stat(entry)).await
     }
 }
 

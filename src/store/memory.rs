@@ -8,8 +8,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
-use super::{Error, Intent, Piece, Published, Reader, Result, Store, Writer};
+use super::{Entry, Error, Intent, Piece, Published, Reader, Result, Stat, Store, Writer};
 use crate::{
     buf::{Admission, AtRest, Chunk, Claim},
     model::{Attempt, ByteRange, ImageId, StoreId},
@@ -25,7 +26,7 @@ pub struct MemoryStore {
 /// What the store holds.
 #[derive(Debug, Default)]
 struct Objects {
-    drafts: HashMap<Attempt, Vec<u8>>,
+    drafts: HashMap<Attempt, (Intent, Vec<u8>)>,
     published: HashMap<String, (Attempt, Bytes)>,
     held: HashSet<String>,
 }
@@ -94,7 +95,9 @@ impl Store for MemoryStore {
         if objects.published.contains_key(&url) || objects.drafts.contains_key(&intent.attempt) {
             return Err(Error::AlreadyExists(url));
         }
-        objects.drafts.insert(intent.attempt, Vec::new());
+        objects
+            .drafts
+            .insert(intent.attempt, (intent.clone(), Vec::new()));
         Ok(Box::new(MemoryWriter {
             objects: self.objects.clone(),
             attempt: intent.attempt,
@@ -143,6 +146,38 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn list(&self, found: mpsc::Sender<Entry>) -> Result<()> {
+        let entries: Vec<Entry> = {
+            let objects = self.objects.lock();
+            let published = objects.published.keys().cloned().map(Entry::Object);
+            let drafts = objects.drafts.values();
+            let drafts = drafts.map(|(intent, _)| Entry::Draft(intent.clone()));
+            published.chain(drafts).collect()
+        };
+        for entry in entries {
+            if found.send(entry).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn stat(&self, entry: &Entry) -> Result<Stat> {
+        let len = match entry {
+            Entry::Object(url) => self.object(url)?.len(),
+            Entry::Draft(intent) => {
+                let objects = self.objects.lock();
+                let draft = objects.drafts.get(&intent.attempt);
+                let (_, bytes) = draft.ok_or_else(|| Error::NotFound(intent.object.clone()))?;
+                bytes.len()
+            }
+        };
+        Ok(Stat {
+            size_bytes: len as u64,
+            modified: None,
+        })
+    }
+
     fn owns(&self, url: &str) -> bool {
         url.strip_prefix("memory://")
             .and_then(|rest| rest.strip_prefix(self.id.as_str()))
@@ -163,15 +198,16 @@ impl Writer for MemoryWriter {
     async fn write(&mut self, chunk: Chunk<AtRest>) -> Result<()> {
         let mut objects = self.objects.lock();
         let draft = objects.drafts.get_mut(&self.attempt);
-        let draft = draft.ok_or_else(|| Error::NotFound(self.url.clone()))?;
-        draft.extend_from_slice(chunk.bytes());
+        let (_, bytes) = draft.ok_or_else(|| Error::NotFound(self.url.clone()))?;
+        bytes.extend_from_slice(chunk.bytes());
         Ok(())
     }
 
     async fn commit(self: Box<Self>) -> Result<Published> {
         let mut objects = self.objects.lock();
         let draft = objects.drafts.remove(&self.attempt);
-        let bytes = Bytes::from(draft.ok_or_else(|| Error::NotFound(self.url.clone()))?);
+        let (_, bytes) = draft.ok_or_else(|| Error::NotFound(self.url.clone()))?;
+        let bytes = Bytes::from(bytes);
         if objects.published.contains_key(&self.url) {
             return Err(Error::AlreadyExists(self.url.clone()));
         }

@@ -15,6 +15,7 @@ mod connection;
 mod delete;
 mod draft;
 mod growth;
+mod list;
 mod read;
 mod trash;
 mod window;
@@ -32,7 +33,7 @@ use serde_json::{Map, Value};
 use tokio::{sync::mpsc, time::timeout};
 use tracing::debug;
 
-use super::{Error, Finding, Intent, Reader, Result, Store, Writer};
+use super::{Entry, Error, Finding, Intent, Reader, Result, Stat, Store, Writer};
 use crate::{
     buf::Claim,
     model::{Attempt, ByteRange, ImageId, StoreId},
@@ -179,6 +180,14 @@ impl Store for RbdStore {
         let fsid = timeout(DETAILS_PATIENCE, self.shared.fsid()).await;
         let fsid = fsid.ok().and_then(Result::ok);
         Map::from_iter([("fsid".to_owned(), fsid.into())])
+    }
+
+    async fn list(&self, found: mpsc::Sender<Entry>) -> Result<()> {
+        list::list(&self.shared, &found).await
+    }
+
+    async fn stat(&self, entry: &Entry) -> Result<Stat> {
+        list::stat(&self.shared, entry).await
     }
 
     async fn check(&self) -> Vec<Finding> {

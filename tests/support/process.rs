@@ -4,7 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
@@ -74,6 +74,16 @@ impl Fresnel {
     pub(crate) fn restart(&mut self) {
         self.child = spawn(self.folder.path(), &self.configs);
         self.wait_until_ready();
+    }
+
+    /// `fresnel` with those words and the same configuration, beside it.
+    pub(crate) fn command(&self, words: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fresnel"));
+        command.args(words.split(' '));
+        for config in &self.configs {
+            command.arg("--config-file").arg(config);
+        }
+        command.output().expect("the binary starts")
     }
 
     /// What it has written to its log.

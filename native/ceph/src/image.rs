@@ -6,10 +6,11 @@ use std::{
     future::Future,
     ptr,
     sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
-use libc::{iovec, size_t};
+use libc::{iovec, size_t, timespec};
 use tokio::sync::watch;
 
 use crate::{
@@ -168,6 +169,28 @@ impl Image {
     /// The library's.
     pub fn size_bytes(&self) -> Result<u64> {
         self.number("rbd_get_size", self.api().rbd_get_size)
+    }
+
+    /// When it was last written, to about a minute (`rbd_mtime_update_interval`).
+    ///
+    /// # Errors
+    /// The library's.
+    pub fn modified(&self) -> Result<SystemTime> {
+        let mut time = timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: the image is open, and the time is written where the pointer says.
+        let got =
+            unsafe { (self.api().rbd_get_modify_timestamp)(self.handle.image, &raw mut time) };
+        check("rbd_get_modify_timestamp", got)?;
+        let since = |seconds: i64, nanos: i64| {
+            Duration::new(
+                seconds.max(0).unsigned_abs(),
+                nanos.clamp(0, 999_999_999) as u32,
+            )
+        };
+        Ok(UNIX_EPOCH + since(time.tv_sec, time.tv_nsec))
     }
 
     /// The features, as bits.

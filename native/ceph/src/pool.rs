@@ -10,7 +10,7 @@ use crate::{
     Error, Image, Outcome, Result,
     cluster::{Cluster, pointer},
     error::{check, text},
-    sys::{self, Api, IoCtx, RbdImage, RbdOptions, TrashImageInfo},
+    sys::{self, Api, ImageSpec, IoCtx, RbdImage, RbdOptions, TrashImageInfo},
 };
 
 /// An open pool. Cheap to clone.
@@ -273,6 +273,41 @@ impl Pool {
         // SAFETY: the context lives, and the text does until the call returns.
         let removed = unsafe { (self.api().rbd_trash_remove)(self.ioctx(), id.as_ptr(), false) };
         check(OPERATION, removed).map(drop)
+    }
+
+    /// The names of all images, without those in the trash. Blocks, and holds all of them.
+    ///
+    /// # Errors
+    /// The library's.
+    pub fn images(&self) -> Result<Vec<String>> {
+        const OPERATION: &str = "rbd_list2";
+        let api = self.api();
+        let mut room = 1024;
+        loop {
+            let mut specs: Vec<ImageSpec> = Vec::with_capacity(room);
+            let mut count = room;
+            // SAFETY: the context lives, and there is room for `count` entries.
+            let listed =
+                unsafe { (api.rbd_list2)(self.ioctx(), specs.as_mut_ptr(), &raw mut count) };
+            if listed == -libc::ERANGE {
+                room = count.max(2 * room);
+                continue;
+            }
+            check(OPERATION, listed)?;
+            // SAFETY: after success the library has written so many entries, of which we had room.
+            unsafe { specs.set_len(count) };
+            let names = specs.iter().map(|spec| {
+                // SAFETY: the texts of an entry are the library's, and live until they are cleaned
+                // up.
+                let name = unsafe { CStr::from_ptr(spec.name) };
+                name.to_string_lossy().into_owned()
+            });
+            let names = names.collect();
+            // SAFETY: these are the entries that the library has written; only their texts are
+            // freed, and nobody reads them any more.
+            unsafe { (api.rbd_image_spec_list_cleanup)(specs.as_mut_ptr(), count) };
+            return Ok(names);
+        }
     }
 
     /// What is in the trash. Blocks.

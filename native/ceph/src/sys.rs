@@ -9,7 +9,7 @@ use std::{
     sync::OnceLock,
 };
 
-use libc::{iovec, size_t, ssize_t, time_t};
+use libc::{iovec, size_t, ssize_t, time_t, timespec};
 use libloading::Library;
 
 use crate::{Error, Result};
@@ -50,6 +50,13 @@ pub(crate) struct ImageWatcher {
     pub(crate) addr: *mut c_char,
     pub(crate) id: i64,
     pub(crate) cookie: u64,
+}
+
+/// `rbd_image_spec_t`
+#[repr(C)]
+pub(crate) struct ImageSpec {
+    pub(crate) id: *mut c_char,
+    pub(crate) name: *mut c_char,
 }
 
 /// `rbd_trash_image_info_t`
@@ -117,6 +124,8 @@ api! {
         fn rbd_image_options_set_uint64(RbdOptions, c_int, u64) -> c_int;
         fn rbd_image_options_set_string(RbdOptions, c_int, *const c_char) -> c_int;
         fn rbd_create4(IoCtx, *const c_char, u64, RbdOptions) -> c_int;
+        fn rbd_list2(IoCtx, *mut ImageSpec, *mut size_t) -> c_int;
+        fn rbd_image_spec_list_cleanup(*mut ImageSpec, size_t);
         fn rbd_rename(IoCtx, *const c_char, *const c_char) -> c_int;
         fn rbd_trash_move(IoCtx, *const c_char, u64) -> c_int;
         fn rbd_trash_remove(IoCtx, *const c_char, bool) -> c_int;
@@ -131,6 +140,7 @@ api! {
         fn rbd_get_size(RbdImage, *mut u64) -> c_int;
         fn rbd_get_features(RbdImage, *mut u64) -> c_int;
         fn rbd_get_flags(RbdImage, *mut u64) -> c_int;
+        fn rbd_get_modify_timestamp(RbdImage, *mut timespec) -> c_int;
         fn rbd_get_id(RbdImage, *mut c_char, size_t) -> c_int;
         fn rbd_metadata_get(RbdImage, *const c_char, *mut c_char, *mut size_t) -> c_int;
         fn rbd_metadata_set(RbdImage, *const c_char, *const c_char) -> c_int;

@@ -1,7 +1,10 @@
 //! Locations that clients name: saved only where no other image has the object.
 
+use chrono::Utc;
+
 use super::{
     Db,
+    conn::Row,
     error::{Error, Result},
     job::{self, NewJob},
     pool::{Transaction, transact},
@@ -49,6 +52,31 @@ impl Db {
     }
 }
 
+impl Db {
+    /// Whether an image has the object, or had it and its data is still to be removed.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn object_is_named(&self, claim: &Claim<'_>) -> Result<bool> {
+        is_named(&self.pool.fetch(&naming(claim, None)).await?, claim)
+    }
+
+    /// Notes that the data of a location that was `pending_delete` is gone.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn location_forget(&self, image: &ImageId, row: i64) -> Result<()> {
+        let now = self.pool.dialect().stored(Utc::now().naive_utc());
+        let mut sql = Sql::new(
+            "UPDATE image_locations SET status = 'deleted', updated_at = ? \
+             WHERE id = ? AND image_id = ? AND status = 'pending_delete'",
+        );
+        sql.bind(now).bind(row).bind(image.as_str());
+        self.pool.execute(&sql).await?;
+        Ok(())
+    }
+}
+
 /// Holds until the transaction ends. What is read after it is as the last holder left it.
 async fn one_at_a_time(t: &mut Transaction) -> Result<()> {
     let lock = t.dialect().for_update();
@@ -67,15 +95,25 @@ async fn is_taken(t: &mut Transaction, image: &ImageId, claim: &Claim<'_>) -> Re
     if !t.fetch(&sql).await?.is_empty() {
         return Ok(true);
     }
-    // An address may spell any letter of the name as %xx.
+    is_named(&t.fetch(&naming(claim, Some(image))).await?, claim)
+}
+
+/// The addresses that may name the object: of any image, or of any but one.
+fn naming(claim: &Claim<'_>, but: Option<&ImageId>) -> Sql {
     let mut sql = Sql::new(
-        "SELECT value FROM image_locations WHERE image_id <> ? \
-         AND (deleted = false OR status = 'pending_delete') \
+        "SELECT value FROM image_locations WHERE (deleted = false OR status = 'pending_delete') \
          AND (value LIKE ? ESCAPE '!' OR value LIKE ? ESCAPE '!')",
     );
-    sql.bind(image.as_str());
+    // An address may spell any letter of the name as %xx.
     sql.bind(format!("%{}%", escaped(claim.name))).bind("%!%%");
-    for row in t.fetch(&sql).await? {
+    if let Some(image) = but {
+        sql.push(" AND image_id <> ?").bind(image.as_str());
+    }
+    sql
+}
+
+fn is_named(rows: &[Row], claim: &Claim<'_>) -> Result<bool> {
+    for row in rows {
         if (claim.is_same)(&cell(row.text(0), "image_locations", "value")?) {
             return Ok(true);
         }

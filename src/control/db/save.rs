@@ -65,6 +65,20 @@ impl Db {
     /// [`Error::Conflict`] when the status is another by now; [`Error::NotFound`] when the image
     /// is gone.
     pub async fn image_delete(&self, image: &Image) -> Result<()> {
+        self.delete(image, Status::Deleted, LocationStatus::Deleted)
+            .await
+    }
+
+    /// [`Db::image_delete`] of an image whose data is left to the scrubber.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn image_delete_later(&self, image: &Image) -> Result<()> {
+        self.delete(image, Status::PendingDelete, LocationStatus::PendingDelete)
+            .await
+    }
+
+    async fn delete(&self, image: &Image, to: Status, locations: LocationStatus) -> Result<()> {
         let now = self.pool.dialect().stored(Utc::now().naive_utc());
         let id = image.id.as_str();
         transact!(self.pool, |transaction| {
@@ -73,19 +87,20 @@ impl Db {
                 "UPDATE images SET status = ?, deleted = true, deleted_at = ?, updated_at = ? \
                  WHERE id = ? AND status = ? AND deleted = false",
             );
-            sql.bind(Status::Deleted.as_str()).bind(now).bind(now);
+            sql.bind(to.as_str()).bind(now).bind(now);
             sql.bind(id).bind(image.status.as_str());
             if transaction.execute(&sql).await? != 1 {
                 return Err(lost(transaction, &image.id).await?);
             }
-            for (table, more) in [
-                ("image_locations", ", status = 'deleted'"),
-                ("image_properties", ""),
-                ("image_members", ""),
-                ("image_tags", ""),
-            ] {
+            let mut sql = Sql::new(
+                "UPDATE image_locations SET status = ?, deleted = true, deleted_at = ?, \
+                 updated_at = ? WHERE image_id = ? AND deleted = false",
+            );
+            sql.bind(locations.as_str()).bind(now).bind(now).bind(id);
+            transaction.execute(&sql).await?;
+            for table in ["image_properties", "image_members", "image_tags"] {
                 let mut sql = Sql::new(format!(
-                    "UPDATE {table} SET deleted = true, deleted_at = ?, updated_at = ?{more} \
+                    "UPDATE {table} SET deleted = true, deleted_at = ?, updated_at = ? \
                      WHERE image_id = ? AND deleted = false"
                 ));
                 transaction
@@ -126,7 +141,27 @@ pub(super) async fn save(
     for change in change_children(dialect, before, after) {
         transaction.execute(&change).await?;
     }
-    Ok(())
+    keep_one(transaction, before, after).await
+}
+
+/// Of two that each take a location away, the second is told that it comes too late when none would
+/// be left: the image's row, which both have changed, makes them take turns.
+async fn keep_one(transaction: &mut Transaction, before: &Image, after: &Image) -> Result<()> {
+    let goes = |location: &Location| {
+        location.status == LocationStatus::PendingDelete && !before.locations.contains(location)
+    };
+    if !after.locations.iter().any(goes) {
+        return Ok(());
+    }
+    let mut sql = Sql::new(format!(
+        "SELECT 1 FROM image_locations WHERE image_id = ? AND deleted = false{}",
+        transaction.dialect().for_update()
+    ));
+    let left = transaction.fetch(sql.bind(after.id.as_str())).await?;
+    match left.is_empty() {
+        true => Err(Error::Conflict),
+        false => Ok(()),
+    }
 }
 
 /// Why a compare-and-swap hit no row.

@@ -1,5 +1,6 @@
 //! `DELETE /v2/images/{id}` (reference A.4.6): the data first, then the record, so that a failure
 //! leaves an image that can be deleted again. Before any data goes, all of it is asked for its use.
+//! With `delayed_delete` the record alone: the scrubber removes the data.
 
 use tracing::{error, info, warn};
 
@@ -24,12 +25,22 @@ impl Control {
             if image.protected {
                 return Err(Error::Protected(image.id));
             }
-            image.status.transition(Status::Deleted)?;
+            let waits = self.settings.delayed_delete && !image.locations.is_empty();
+            image.status.transition(match waits {
+                true => Status::PendingDelete,
+                false => Status::Deleted,
+            })?;
             if !caller.owns(&image) {
                 return Err(Error::NothingToDelete(image.id));
             }
-            self.remove_data(&image).await?;
-            match self.db.image_delete(&image).await {
+            let deleted = match waits {
+                true => self.db.image_delete_later(&image).await,
+                false => {
+                    self.remove_data(&image).await?;
+                    self.db.image_delete(&image).await
+                }
+            };
+            match deleted {
                 Ok(()) => {
                     self.leases.image_deleted(id);
                     info!(image.id = %id, "Deleted image {id}");
@@ -65,21 +76,38 @@ impl Control {
                     | store::Error::ReadOnly(_)
                     | store::Error::BadAddress(_),
                 ) => {}
-                Ok(true) => return Err(in_use(id, location.url.clone())),
+                Ok(true) => return Err(Error::InUse(id.clone())),
                 Err(cause) => return Err(cause.into()),
             }
         }
         Ok(())
     }
 
-    /// Removes the data of locations that no image has any more. What cannot be removed stays where
-    /// it is, and the log says so.
-    pub(super) async fn forget(&self, id: &ImageId, locations: &[Location]) {
+    /// Removes the data of locations that are recorded as `pending_delete`. What cannot be removed
+    /// now stays so recorded, and `fresnel scrub` tries again.
+    pub(in crate::control) async fn forget(&self, id: &ImageId, locations: &[Location]) {
+        if self.settings.delayed_delete {
+            return;
+        }
         for location in locations.iter().filter(|l| is_active(l)) {
-            if let Err(error) = self.remove_location(id, location).await {
-                error!(image.id = %id, url = location.url, %error, "The data of a removed location stays where it is");
+            if let Err(error) = self.forget_one(id, location).await {
+                error!(image.id = %id, url = location.url, %error, "The data of a removed location is left to fresnel scrub");
             }
         }
+    }
+
+    /// Removes the data of one such location, and records that it is gone.
+    pub(in crate::control) async fn forget_one(
+        &self,
+        id: &ImageId,
+        location: &Location,
+    ) -> Result<()> {
+        self.remove_location(id, location).await?;
+        // Data in a store that this node has not is still to be removed.
+        if let (Some(row), Some(_)) = (location.id, self.store_of(location)) {
+            self.db.location_forget(id, row).await?;
+        }
+        Ok(())
     }
 
     /// Data that is gone already, or in a store that takes no deletes, hinders nobody.
@@ -90,7 +118,7 @@ impl Control {
         };
         match store.delete(&location.url).await {
             Ok(()) => Ok(()),
-            Err(store::Error::Busy(reason)) => Err(in_use(id, reason)),
+            Err(store::Error::Busy(_)) => Err(Error::InUse(id.clone())),
             Err(
                 cause @ (store::Error::NotFound(_)
                 | store::Error::ReadOnly(_)
@@ -106,11 +134,4 @@ impl Control {
 
 fn is_active(location: &Location) -> bool {
     location.status == LocationStatus::Active
-}
-
-fn in_use(image: &ImageId, reason: String) -> Error {
-    Error::InUse {
-        image: image.clone(),
-        reason,
-    }
 }

@@ -9,7 +9,7 @@ use crate::{
         protect::Operation,
         quota,
     },
-    model::{Image, ImageId, Location, ProjectId, Status, Visibility},
+    model::{Image, ImageId, Location, LocationStatus, ProjectId, Status, Visibility},
 };
 
 /// One operation of a patch, parsed and checked against the schema.
@@ -107,7 +107,9 @@ impl Control {
             let removed = before.locations.iter().filter(|old| !kept(old));
             let removed: Vec<Location> = removed.cloned().collect();
             self.refuse_in_use(id, &removed).await?;
-            match self.save_located(&before, &after, None).await {
+            let mut recorded = after.clone();
+            recorded.locations.extend(removed.iter().map(pending));
+            match self.save_located(&before, &recorded, None).await {
                 Ok(()) => {
                     self.forget(id, &removed).await;
                     return Ok(self.readable(caller, after));
@@ -216,6 +218,14 @@ impl Control {
             Attribute::Visibility(visibility) => image.visibility = *visibility,
         }
         Ok(())
+    }
+}
+
+/// A location that is the image's no more, and whose data is still to go.
+fn pending(removed: &Location) -> Location {
+    Location {
+        status: LocationStatus::PendingDelete,
+        ..removed.clone()
     }
 }
 

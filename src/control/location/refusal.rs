@@ -1,6 +1,6 @@
 //! Why a location is refused, in Glance's words.
 
-use crate::model::Status as ImageStatus;
+use crate::model::{ImageId, Status as ImageStatus, StoreId};
 
 /// The outcomes of naming, changing and removing locations that are nobody's failure.
 #[derive(Debug, thiserror::Error)]
@@ -70,4 +70,33 @@ pub enum Refusal {
     /// All locations replaced with none.
     #[error("Cannot set locations to empty list.")]
     Cleared,
+    /// No store of that name, where a copy is to go.
+    #[error("The selected store {0} is not available on this node.")]
+    StoreUnknown(StoreId),
+    /// No such image, where a copy is to go.
+    #[error("Failed to find image {0}")]
+    ImageUnknown(ImageId),
+    /// Only active images give copies away.
+    #[error("It's not allowed to remove image data from store if image status is not 'active'")]
+    Inactive,
+    /// An image keeps one copy.
+    #[error(
+        "Cannot delete image data from the only store containing it. Consider deleting the image \
+         instead."
+    )]
+    OnlyCopy,
+    /// The image has no copy there.
+    #[error("Image {image} is not stored in store {store}.")]
+    NotInStore {
+        /// The image.
+        image: ImageId,
+        /// The store.
+        store: StoreId,
+    },
+    /// Something depends on the copy that is to go.
+    #[error(
+        "The data for Image {0} could not be deleted because it is in use: The image cannot be \
+         deleted because it is in use through the backend store outside of Glance."
+    )]
+    DataInUse(ImageId),
 }
