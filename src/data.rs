@@ -4,6 +4,8 @@
 //! control is plain data, in [`plan`]; while bytes move, a [`Steward`] is the one line between the
 //! planes.
 
+pub mod convert;
+pub mod decompress;
 pub mod digest;
 pub mod egress;
 pub mod error;
@@ -11,6 +13,7 @@ pub mod ingress;
 pub mod inspect;
 pub mod plan;
 pub mod rehash;
+pub mod stage;
 
 use std::time::Duration;
 

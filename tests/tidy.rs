@@ -50,6 +50,10 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rustls", &["http", "client"]),
     ("tokio_rustls", &["http", "client"]),
     ("openssl", &["data/digest"]),
+    (
+        "flate2",
+        &["data/decompress", "data/decompress.rs", "data/convert"],
+    ),
     ("fresnel_ceph", &["store/rbd"]),
     ("fresnel_ring", &["store/file", "store/file.rs"]),
     ("fresnel_hash", &["data/digest"]),

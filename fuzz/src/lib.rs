@@ -11,6 +11,8 @@ use fresnel::config::dialect;
 use fresnel::control::policy::{file as policy_file, parse as policy_rule};
 use fresnel::control::protect::{Format, Protections};
 use fresnel::data::Expect;
+use fresnel::data::convert::qcow2 as tables;
+use fresnel::data::decompress::{Packing, Unpacker};
 use fresnel::data::inspect::{self, Inspection};
 use fresnel::model::RangeRequest;
 use fresnel_hash::{Algorithm, Engine, Lane, Md5, Sha256, Sha512};
@@ -22,6 +24,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("config", config),
     ("digests", digests),
+    ("disk", disk),
     ("filters", filters),
     ("gpt", gpt),
     ("inspect", inspect),
@@ -33,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("qcow2", qcow2),
     ("qed", qed),
     ("range", range),
+    ("unpack", unpack),
     ("vdi", vdi),
     ("vhd", vhd),
     ("vhdx", vhdx),
@@ -94,6 +98,80 @@ fn engines_agree<A: Algorithm>(schedule: &[u8], bytes: &[u8]) {
     let engines = Engine::available();
     let scalar = outcome(*engines.last().expect("there is always scalar"));
     assert!(engines.into_iter().all(|engine| outcome(engine) == scalar));
+}
+
+/// The header of a qcow2 image and entries of its tables; the last bytes are a compressed cluster.
+pub fn disk(data: &[u8]) {
+    const CLUSTER_BYTES: usize = 4096;
+    let (header, rest) = data.split_at(data.len().min(tables::HEADER_BYTES));
+    if let Ok(cluster) = tables::inflate(rest, CLUSTER_BYTES) {
+        assert_eq!(cluster.len(), CLUSTER_BYTES);
+    }
+    let Ok(geometry) = tables::Geometry::parse(header) else {
+        return;
+    };
+    assert!(geometry.tables_bytes() <= 32 << 20);
+    for at in [
+        0,
+        geometry.disk_bytes / 2,
+        geometry.disk_bytes.saturating_sub(1),
+    ] {
+        let (table, index) = geometry.place(at);
+        assert!(at == 0 || table < geometry.tables_bytes() as u64 / 8);
+        assert!((index as u64) < geometry.cluster_bytes() / 8);
+    }
+    let whole = rest.len() / 8 * 8;
+    for entry in tables::entries(rest, whole).expect("they are all there") {
+        if let Ok(Some(offset)) = geometry.table_offset(entry) {
+            assert_eq!(offset % geometry.cluster_bytes(), 0);
+        }
+        if let Ok(tables::Mapping::Deflated { stored_bytes, .. }) = geometry.mapping(entry) {
+            assert!(stored_bytes <= 4 << 20);
+        }
+    }
+}
+
+/// A packed stream, cut where its first byte says: the cut changes neither bytes nor verdict.
+pub fn unpack(data: &[u8]) {
+    const OUT_BYTES_MAX: usize = 1 << 20;
+    let Some((at, stream)) = data.split_first() else {
+        return;
+    };
+    let Some(packing) = Packing::of(stream) else {
+        return;
+    };
+    // None when it unpacks to more than is looked at.
+    let unpacked = |len: usize| {
+        let Ok(mut unpacker) = Unpacker::new(packing) else {
+            return Some(Err(()));
+        };
+        let (mut all, mut held) = (Vec::new(), Vec::new());
+        for piece in stream.chunks(len) {
+            held.extend_from_slice(piece);
+            loop {
+                let (mut input, mut out) = (held.as_slice(), Vec::with_capacity(4096));
+                if unpacker.step(&mut input, &mut out).is_err() {
+                    return Some(Err(()));
+                }
+                let left = input.len();
+                let idle = left == held.len() && out.is_empty();
+                held.drain(..held.len() - left);
+                all.extend(out);
+                if all.len() > OUT_BYTES_MAX {
+                    return None;
+                }
+                if idle {
+                    break;
+                }
+            }
+        }
+        let ended = unpacker.finish().is_ok() && held.is_empty();
+        Some(if ended { Ok(all) } else { Err(()) })
+    };
+    let (whole, cut) = (unpacked(stream.len()), unpacked(usize::from(*at) + 1));
+    if let (Some(whole), Some(cut)) = (whole, cut) {
+        assert_eq!(whole, cut);
+    }
 }
 
 /// The query of a list; what is echoed into `first` and `next` asks for the same, but for the
