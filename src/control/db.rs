@@ -28,6 +28,7 @@ mod save;
 mod schema;
 mod scrub;
 mod sql;
+mod together;
 mod url;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -48,6 +49,7 @@ pub use scrub::Fate;
 pub use url::{UrlError, masked};
 
 use pool::Pool;
+use together::Together;
 
 /// How to reach the database. Its `Debug` shows no password.
 #[derive(Clone, PartialEq, Eq)]
@@ -101,6 +103,7 @@ impl fmt::Debug for Config {
 pub struct Db {
     pool: Pool,
     turns: Arc<quota::Turns>,
+    together: Together,
 }
 
 impl Db {
@@ -125,9 +128,12 @@ impl Db {
     /// [`Error::Url`]; nothing is connected yet.
     pub fn open(config: &Config) -> Result<Self> {
         let pool = Pool::new(config)?;
+        // More statements than that only take turns on the cores.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             pool,
             turns: Arc::default(),
+            together: Together::new(cores.min(config.connections_max as usize)),
         })
     }
 
@@ -138,7 +144,7 @@ impl Db {
 }
 
 /// Through whose eyes rows are seen (reference C.3).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Viewer {
     /// The project that asks.
     pub project: Option<ProjectId>,

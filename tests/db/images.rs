@@ -10,6 +10,7 @@ use super::{admin, claims, full, image, location, now, project};
 claims!(
     everything_is_read_back,
     a_get_is_one_statement,
+    gets_at_once_share_statements,
     a_bare_create_is_one_statement,
     an_id_is_taken_for_ever,
     no_id_of_the_wrong_shape_is_found,
@@ -37,6 +38,29 @@ async fn a_get_is_one_statement(db: Db) {
     let before = db.statements_sent();
     get(&db, &image).await;
     assert_eq!(db.statements_sent() - before, 1);
+}
+
+async fn gets_at_once_share_statements(db: Db) {
+    let mut images = Vec::new();
+    for n in 0..8 {
+        images.push(full(&format!("image {n}")));
+        db.image_create(&images[n]).await.unwrap();
+    }
+    let missing = image("never created");
+    let before = db.statements_sent();
+    let asked: Vec<_> = images.iter().chain([&missing]).cycle().take(63).collect();
+    let reads = asked.iter().map(|image| {
+        let db = &db;
+        async move { db.image(&image.id, &admin()).await }
+    });
+    let read = futures_util::future::join_all(reads).await;
+    for (image, read) in asked.into_iter().zip(read) {
+        match read {
+            Ok(found) => assert_eq!(without_ids(found.image), *image),
+            Err(error) => assert!(matches!(error, Error::NotFound) && image.id == missing.id),
+        }
+    }
+    assert!(db.statements_sent() - before < 63);
 }
 
 async fn a_bare_create_is_one_statement(db: Db) {

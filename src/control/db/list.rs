@@ -503,8 +503,7 @@ fn children(rows: &[Row]) -> Result<Sql> {
     if ids.len() > 32 {
         ids.resize(ids.len().next_power_of_two(), None);
     }
-    let list = format!("({})", vec!["?"; ids.len()].join(", "));
-    let mut sql = Sql::new(rows::children_of_many(&list));
+    let mut sql = Sql::new(rows::children_of_many(ids.len()));
     for _ in 0..3 {
         for id in &ids {
             sql.bind(id.as_deref());

@@ -1,8 +1,8 @@
 //! Rows to images and back.
 //!
-//! One image is read in one round trip: a `UNION ALL` of its row with those of its properties, tags
-//! and locations, each marked with its kind. A list takes two: a page of images, then all their
-//! children.
+//! Images are read by their ids in one round trip: a `UNION ALL` of their rows with those of their
+//! properties, tags and locations, each marked with its kind. A list takes two: a page of images,
+//! then all their children.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -54,18 +54,22 @@ fn children(condition: &str, padding: &str) -> [String; 3] {
     ]
 }
 
-/// To stand after the `SELECT` of one image. Binds the image's id three times.
-pub(super) fn children_of_one() -> String {
+/// To stand after a `SELECT` of images, of which it takes so many ids three times.
+pub(super) fn children_beside_images(ids: usize) -> String {
     let padding = ", NULL".repeat(13);
-    let selects = children("image_id = ?", &padding);
+    let selects = children(&condition(ids), &padding);
     selects
         .map(|select| format!(" UNION ALL {select}"))
         .concat()
 }
 
-/// The children of as many images as there are `?` in `list`, which is bound three times.
-pub(super) fn children_of_many(list: &str) -> String {
-    children(&format!("image_id IN {list}"), "").join(" UNION ALL ")
+/// The children of as many images, whose ids it takes three times.
+pub(super) fn children_of_many(ids: usize) -> String {
+    children(&condition(ids), "").join(" UNION ALL ")
+}
+
+fn condition(ids: usize) -> String {
+    format!("image_id IN ({})", vec!["?"; ids].join(", "))
 }
 
 /// Puts the images that the rows hold together, in the order of their rows.
