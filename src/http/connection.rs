@@ -149,8 +149,11 @@ async fn answer(
     let handled = AssertUnwindSafe(server.handler.handle(request)).catch_unwind();
     // The panic itself was told by the panic hook.
     let mut response = handled.await.unwrap_or_else(|_| broken(accept.as_ref()));
-    if !remains.are_gone(LEFTOVER_BYTES, LEFTOVER_TIME).await {
+    let gone = remains.are_gone(LEFTOVER_BYTES, LEFTOVER_TIME).await;
+    if !gone {
         client.wire.unread.store(true, Ordering::Relaxed);
+    }
+    if !gone || client.wire.grown.load(Ordering::Relaxed) {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }

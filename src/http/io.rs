@@ -28,6 +28,10 @@ use crate::base::limits::{KIB, MIB};
 /// single stream's rate, because another worker steals the task at each.
 const TURN_BYTES: usize = 16 * MIB;
 
+/// A body makes hyper's read buffer grow, and it keeps what it has until the connection ends. Larger
+/// than this, that memory is worth more than a connection that waits for its next request.
+const READ_BUFFER_KEPT_BYTES: usize = 32 * KIB;
+
 /// How long and how much of an unread request is thrown away after the answer. A close with
 /// unread data makes the kernel send a reset, which can destroy the answer on its way: clients
 /// such as python-requests send their whole body before they read.
@@ -49,6 +53,8 @@ pub(super) struct Wire {
     pub(super) windows: Arc<Windows>,
     /// The client may still be sending a body that nobody will read.
     pub(super) unread: AtomicBool,
+    /// hyper has made its read buffer larger than [`READ_BUFFER_KEPT_BYTES`].
+    pub(super) grown: AtomicBool,
 }
 
 /// A connection's transport, as hyper uses it.
@@ -200,6 +206,9 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if buf.remaining() > READ_BUFFER_KEPT_BYTES {
+            self.wire.grown.store(true, Ordering::Relaxed);
+        }
         match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),

@@ -114,6 +114,21 @@ async fn a_connection_survives_an_early_answer_to_a_small_body() {
     assert_eq!(client.get("/hello").await.unwrap().text(), "hello");
 }
 
+/// The read buffer that a large body leaves behind goes with its connection.
+#[tokio::test]
+async fn a_connection_ends_after_a_large_body() {
+    let rig = Rig::start().await;
+    let mut client = rig.connect().await;
+    put_sized(&mut client, "/sink", &[0; 1000]).await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!((answer.text(), answer.header("connection")), ("1000", None));
+    put_sized(&mut client, "/sink", &vec![0; LARGE]).await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!(answer.text(), LARGE.to_string());
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert!(client.is_closed().await);
+}
+
 #[tokio::test]
 async fn continue_is_sent_when_the_body_is_wanted() {
     let rig = Rig::start().await;
