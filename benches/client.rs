@@ -13,7 +13,7 @@ use std::{
 pub(crate) struct Answer {
     /// The status code.
     pub(crate) status: u16,
-    /// Header lines, lower case.
+    /// Header lines, their names in lower case.
     pub(crate) headers: Vec<String>,
 }
 
@@ -40,6 +40,17 @@ pub(crate) fn ask(
     path: &str,
     body: &str,
 ) -> io::Result<(Answer, String)> {
+    ask_with(to, method, path, "", body)
+}
+
+/// The same with further header lines.
+fn ask_with(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> io::Result<(Answer, String)> {
     let mut socket = TcpStream::connect(to)?;
     let kind = if body.is_empty() {
         ""
@@ -49,7 +60,7 @@ pub(crate) fn ask(
     write!(
         socket,
         "{method} {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\nAccept: application/json\r\n\
-         {kind}Content-Length: {}\r\n\r\n{body}",
+         {kind}{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
     let mut reader = BufReader::new(socket);
@@ -62,7 +73,18 @@ pub(crate) fn ask(
 /// Creates a raw image and returns its id.
 pub(crate) fn create(to: SocketAddr) -> String {
     let body = r#"{"name":"bench","disk_format":"raw","container_format":"bare"}"#;
-    let (answer, text) = ask(to, "POST", "/v2/images", body).expect("the server answers");
+    create_with(to, "", body)
+}
+
+/// Creates an image, with a token unless it is empty, and returns its id.
+pub(crate) fn create_with(to: SocketAddr, token: &str, body: &str) -> String {
+    let token = if token.is_empty() {
+        String::new()
+    } else {
+        format!("X-Auth-Token: {token}\r\n")
+    };
+    let answer = ask_with(to, "POST", "/v2/images", &token, body);
+    let (answer, text) = answer.expect("the server answers");
     assert_eq!(answer.status, 201, "{text}");
     let at = text.find(r#""id":"#).expect("an image has an id") + 5;
     text[at..]
@@ -195,6 +217,7 @@ fn read_head(reader: &mut impl BufRead) -> io::Result<Answer> {
         if reader.read_line(&mut line)? <= 2 {
             return Ok(Answer { status, headers });
         }
-        headers.push(line.trim_end().to_lowercase());
+        let (name, value) = line.trim_end().split_once(':').unwrap_or((&line, ""));
+        headers.push(format!("{}:{value}", name.to_lowercase()));
     }
 }

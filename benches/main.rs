@@ -2,6 +2,7 @@
 //! `cargo bench -- upload memory` runs some. Figures are medians of `BENCH_RUNS` (5) runs. The
 //! promises stand in docs/SPECIFICATION.md; a row that falls short says so and fails the run.
 
+mod authorized;
 mod client;
 mod data;
 mod digests;
@@ -78,6 +79,7 @@ const GROUPS: &[(&str, Group)] = &[
     ("many", data::many),
     ("digests", digests::digests),
     ("metadata", metadata::rates),
+    ("authorized", authorized::gets),
     ("throttled", metadata::beside_slow_readers),
     ("memory", memory::idle),
     ("policy", policy::questions),

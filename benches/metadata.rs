@@ -3,6 +3,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -18,9 +19,54 @@ use crate::{
 const IMAGES: usize = 1000;
 
 /// A wrk run's figures.
-struct Rate {
-    requests_per_second: f64,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    pub(crate) requests_per_second: f64,
     p99_ms: f64,
+}
+
+impl Rate {
+    /// As a row shows it.
+    pub(crate) fn figure(&self) -> String {
+        format!(
+            "{:.0}/s, p99 {:.1} ms",
+            self.requests_per_second, self.p99_ms
+        )
+    }
+}
+
+/// What wrk asks for, one after the other and again from the start.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    pub(crate) paths: Vec<String>,
+    /// With it, they are POSTs.
+    pub(crate) body: Option<String>,
+    pub(crate) token: Option<String>,
+}
+
+impl Load {
+    /// A GET of each image.
+    pub(crate) fn gets(ids: &[String]) -> Self {
+        Self {
+            paths: ids.iter().map(|id| format!("/v2/images/{id}")).collect(),
+            ..Self::default()
+        }
+    }
+
+    fn script(&self) -> String {
+        let mut lua = "wrk.headers['Content-Type'] = 'application/json'\n".to_owned();
+        if let Some(token) = &self.token {
+            lua += &format!("wrk.headers['X-Auth-Token'] = '{token}'\n");
+        }
+        if let Some(body) = &self.body {
+            lua += &format!("wrk.method = 'POST'\nwrk.body = '{body}'\n");
+        }
+        let paths: Vec<String> = self.paths.iter().map(|path| format!("'{path}'")).collect();
+        lua += &format!("local paths = {{{}}}\n", paths.join(","));
+        lua + "local requests, next = {}, 0\n\
+               function init() for n, path in ipairs(paths) do requests[n] = wrk.format(nil, path) end end\n\
+               function request() next = next % #requests + 1 return requests[next] end\n"
+    }
 }
 
 /// GET, list and POST, run after run in turn, on one database that both serve.
@@ -30,9 +76,9 @@ pub(crate) fn rates(bench: &Bench) -> Vec<Row> {
     peers::fresnel_synced(&bench.folder, &options);
     let ours = peers::fresnel(&bench.folder, &options);
     // Through us, because Glance takes minutes for them.
-    let id = create_images(ours.address);
+    let ids = create_images(ours.address, "");
     let glance = peers::glance(&["--database", &url, "--no-sync"]);
-    let (ours, theirs) = measure(bench, &id, &ours, &glance);
+    let (ours, theirs) = measure(bench, &ids, &ours, &glance);
     let names = [
         "GET /v2/images/{id}",
         "list of 25 among 1,000",
@@ -45,14 +91,8 @@ pub(crate) fn rates(bench: &Bench) -> Vec<Row> {
         let (times, tail) = promises[index];
         rows.push(Row {
             work: format!("{name}, requests/s beside Glance 33"),
-            ours: format!(
-                "{:.0}/s, p99 {:.1} ms",
-                ours.requests_per_second, ours.p99_ms
-            ),
-            beside: format!(
-                "{:.0}/s, p99 {:.1} ms",
-                theirs.requests_per_second, theirs.p99_ms
-            ),
+            ours: ours.figure(),
+            beside: theirs.figure(),
             ratio: ours.requests_per_second / theirs.requests_per_second,
             promise: Promise::AtLeast(times),
         });
@@ -105,58 +145,60 @@ pub(crate) fn beside_slow_readers(bench: &Bench) -> Vec<Row> {
     }]
 }
 
-/// Creates the images; returns the id of the last.
-fn create_images(to: SocketAddr) -> String {
-    let mut id = String::new();
-    for n in 0..IMAGES {
+/// Creates the images, as who has this token; returns their ids.
+pub(crate) fn create_images(to: SocketAddr, token: &str) -> Vec<String> {
+    let create = |n: usize| {
         let body = format!(
             r#"{{"name":"image {n}","disk_format":"raw","container_format":"bare","tags":["a","b"],"os_distro":"debian","hw_disk_bus":"virtio"}}"#
         );
-        let (answer, text) = client::ask(to, "POST", "/v2/images", &body).expect("an answer");
-        assert_eq!(answer.status, 201, "{text}");
-        let at = text.find(r#""id":"#).expect("an image has an id") + 5;
-        id = text[at..]
-            .split('"')
-            .nth(1)
-            .expect("an id is a string")
-            .to_owned();
-    }
-    id
+        client::create_with(to, token, &body)
+    };
+    (0..IMAGES).map(create).collect()
 }
 
 /// GET, list and POST of ours and of the other, POST last because it fills the database.
-fn measure(bench: &Bench, id: &str, ours: &Server, theirs: &Server) -> ([Rate; 3], [Rate; 3]) {
-    let post = bench.folder.join("post.lua");
-    let script = "wrk.method = 'POST'\nwrk.body = '{\"name\":\"b\",\"disk_format\":\"raw\",\"container_format\":\"bare\"}'\nwrk.headers['Content-Type'] = 'application/json'\n";
-    std::fs::write(&post, script).expect("the bench folder is writable");
-    let post = post.to_str().expect("the bench folder's name is text");
-    let image = format!("/v2/images/{id}");
-    let works = [
-        (image.as_str(), None),
-        ("/v2/images?limit=25", None),
-        ("/v2/images", Some(post)),
-    ];
-    let both = works.map(|(path, script)| {
-        let runs: Vec<[Rate; 2]> = (0..bench.runs)
-            .map(|_| [ours, theirs].map(|server| wrk(server.address, path, script)))
-            .collect();
-        [0, 1].map(|who| Rate {
-            requests_per_second: median(runs.iter().map(|r| r[who].requests_per_second).collect()),
-            p99_ms: median(runs.iter().map(|r| r[who].p99_ms).collect()),
-        })
+fn measure(
+    bench: &Bench,
+    ids: &[String],
+    ours: &Server,
+    theirs: &Server,
+) -> ([Rate; 3], [Rate; 3]) {
+    let list = Load {
+        paths: vec!["/v2/images?limit=25".to_owned()],
+        ..Load::default()
+    };
+    let post = Load {
+        paths: vec!["/v2/images".to_owned()],
+        body: Some(r#"{"name":"b","disk_format":"raw","container_format":"bare"}"#.to_owned()),
+        ..Load::default()
+    };
+    let both = [Load::gets(ids), list, post].map(|load| {
+        let each = [(ours, &load), (theirs, &load)];
+        in_turn(bench, each)
     });
     let [[get, get_theirs], [list, list_theirs], [post, post_theirs]] = both;
     ([get, list, post], [get_theirs, list_theirs, post_theirs])
 }
 
+/// The medians of each server's runs, which take turns.
+pub(crate) fn in_turn<const N: usize>(bench: &Bench, each: [(&Server, &Load); N]) -> [Rate; N] {
+    let runs: Vec<[Rate; N]> = (0..bench.runs)
+        .map(|_| each.map(|(server, load)| wrk(&bench.folder, server.address, load)))
+        .collect();
+    std::array::from_fn(|who| Rate {
+        requests_per_second: median(runs.iter().map(|r| r[who].requests_per_second).collect()),
+        p99_ms: median(runs.iter().map(|r| r[who].p99_ms).collect()),
+    })
+}
+
 /// One thread, sixteen connections, eight seconds.
-fn wrk(to: SocketAddr, path: &str, script: Option<&str>) -> Rate {
+fn wrk(folder: &Path, to: SocketAddr, load: &Load) -> Rate {
+    let script = folder.join("wrk.lua");
+    std::fs::write(&script, load.script()).expect("the bench folder is writable");
     let mut command = Command::new("wrk");
-    command.args(["-t1", "-c16", "-d8s", "--latency"]);
-    if let Some(script) = script {
-        command.args(["-s", script]);
-    }
-    let output = command.arg(format!("http://{to}{path}")).output();
+    command.args(["-t1", "-c16", "-d8s", "--latency", "-s"]);
+    command.arg(script);
+    let output = command.arg(format!("http://{to}")).output();
     let output = output.expect("wrk is installed (make bench installs it)");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!text.contains("Non-2xx"), "{text}");

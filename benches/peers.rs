@@ -163,6 +163,15 @@ pub(crate) fn mariadb(name: &str) -> String {
         .to_owned()
 }
 
+/// The URL of the lab's Keystone, which is started if it is not running.
+pub(crate) fn keystone() -> String {
+    let output = lab("keystone-up").stdout(Stdio::piped()).output();
+    let output = output.expect("keystone-up runs");
+    assert!(output.status.success(), "Keystone did not start");
+    let text = String::from_utf8(output.stdout).expect("a URL is text");
+    text.trim().to_owned()
+}
+
 /// The interpreter of the lab's virtual environment.
 pub(crate) fn python() -> PathBuf {
     let output = lab("venv").stdout(Stdio::piped()).output();
