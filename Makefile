@@ -32,6 +32,10 @@ bench-rbd: lab # the same for images in Ceph
 fuzz: tools # every parser of foreign bytes, a minute each
 	fuzz/run 60
 
+sanitize: tools # the hash kernels under Miri and AddressSanitizer (Rust's nightly, with miri and rust-src)
+	cargo +nightly miri test -p fresnel-hash
+	RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p fresnel-hash --target "$$(rustc --print host-tuple)"
+
 deny: tools # licences, advisories and doubles among the dependencies
 	cargo deny --version || cargo install --locked cargo-deny
 	cargo deny check
@@ -53,4 +57,4 @@ lab-down: # ends them
 tools: # what building and testing need beside Rust
 	tests/lab/packages build-essential curl perl qemu-utils
 
-.PHONY: run demo test functional tempest lint bench fuzz deny lab lab-down tools
+.PHONY: run demo test functional tempest lint bench bench-rbd fuzz sanitize deny lab lab-down tools
