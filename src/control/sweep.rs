@@ -2,10 +2,12 @@
 //!
 //! Only attempts of the journal whose lease is dead, and those of this process whose end could not
 //! be recorded. Each is fenced first, so that a writer who wakes has nothing to publish; then its
-//! bytes go; then its image is `queued` again. What fails is tried again at the next sweep.
+//! bytes go; then its image is `queued` again. What fails is tried again at the next sweep, several at
+//! once: a store that is away delays only its own.
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
@@ -19,6 +21,8 @@ use crate::store::{self, Intent};
 pub const SWEEP_EVERY: Duration = Duration::from_secs(3);
 /// The attempts of one look.
 const ROWS_MAX: u32 = 100;
+/// Attempts that are ended at the same time.
+const ENDS_AT_ONCE: usize = 8;
 
 /// Sweeps for ever, now and then every `every`.
 pub async fn run(control: &Control, every: Duration) {
@@ -31,12 +35,14 @@ pub async fn run(control: &Control, every: Duration) {
 /// One look. Errors are logged: the next look tries again.
 pub async fn once(control: &Control) {
     let node = control.leases.node();
-    for write in control.leases.take_leftovers() {
+    let leftovers = stream::iter(control.leases.take_leftovers());
+    let ended = leftovers.for_each_concurrent(ENDS_AT_ONCE, |write| async move {
         if let Err(error) = end(control, node, &write).await {
             warn!(image.id = %write.image, attempt = %write.attempt, %error, "Could not end an upload of this node yet");
             control.leases.leave_over([write]);
         }
-    }
+    });
+    ended.await;
     let dead = match control.db.writes_dead(ROWS_MAX).await {
         Ok(dead) => dead,
         Err(error) => {
@@ -44,7 +50,7 @@ pub async fn once(control: &Control) {
             return;
         }
     };
-    for write in dead {
+    let ended = stream::iter(dead).for_each_concurrent(ENDS_AT_ONCE, |write| async move {
         match end(control, node, &write).await {
             Ok(true) => {
                 info!(image.id = %write.image, attempt = %write.attempt, "Ended a dead upload")
@@ -56,11 +62,13 @@ pub async fn once(control: &Control) {
                 control.leases.leave_over([write]);
             }
         }
-    }
+    });
+    ended.await;
 }
 
-/// Fences an attempt, removes its bytes and returns its image to `queued`; that order. False when
-/// the attempt is not ours to end: recorded as finished, or another node ends it.
+/// Fences an attempt, removes its bytes and returns its image to `queued`; that order, but for this
+/// node's own attempts whose store is away. False when the attempt is not ours to end: recorded as
+/// finished, or another node ends it.
 ///
 /// # Errors
 /// The database's and the store's; the attempt then stays in the journal.
@@ -73,11 +81,16 @@ pub(super) async fn end(control: &Control, node: NodeId, write: &DeadWrite) -> R
     if !control.db.write_fence(write.attempt, node).await? {
         return Ok(false);
     }
-    discard(control, write).await?;
-    control
-        .db
-        .write_abandon(&[write.attempt], &write.image)
-        .await?;
+    let attempts = [write.attempt];
+    if let Err(error) = discard(control, write).await {
+        // Of this node's attempts the writers have ended: the image need not wait for the store,
+        // which may be away for long.
+        if write.node == node {
+            control.db.write_release(&attempts, &write.image).await?;
+        }
+        return Err(error.into());
+    }
+    control.db.write_abandon(&attempts, &write.image).await?;
     Ok(true)
 }
 

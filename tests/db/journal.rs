@@ -22,6 +22,8 @@ claims!(
     a_dead_fencer_is_followed,
     an_abandoned_image_is_queued_again,
     an_abandoned_target_leaves_the_others,
+    a_released_image_takes_another_upload,
+    a_released_image_that_glance_writes_stays_its,
     a_foreign_upload_is_not_ours_to_requeue,
     a_node_that_left_leaves_dead_writes,
 );
@@ -190,6 +192,38 @@ async fn an_abandoned_target_leaves_the_others(db: Db) {
     upload.finish(&db).await.unwrap();
 }
 
+/// Its bytes wait for their store, and the image for nobody.
+async fn a_released_image_takes_another_upload(db: Db) {
+    let upload = Upload::new(&db, LEASE).await;
+    upload.begin(&db).await.unwrap();
+    upload.release(&db).await;
+    assert_eq!(upload.status(&db).await, Status::Queued);
+    let retry = upload.again(&db).await;
+    retry.begin(&db).await.unwrap();
+    // The sweep fails once more, and then does not.
+    upload.release(&db).await;
+    db.write_abandon(&upload.attempts, &upload.queued.id)
+        .await
+        .unwrap();
+    assert_eq!(upload.status(&db).await, Status::Saving);
+    retry.finish(&db).await.unwrap();
+    db.node_leave(upload.node).await.unwrap();
+    assert_eq!(db.writes_dead(10).await.unwrap(), []);
+}
+
+async fn a_released_image_that_glance_writes_stays_its(db: Db) {
+    let upload = Upload::new(&db, LEASE).await;
+    upload.begin(&db).await.unwrap();
+    upload.release(&db).await;
+    let retry = upload.again(&db).await;
+    db.image_save(&retry.queued, &retry.saving).await.unwrap();
+    upload.release(&db).await;
+    db.write_abandon(&upload.attempts, &upload.queued.id)
+        .await
+        .unwrap();
+    assert_eq!(upload.status(&db).await, Status::Saving);
+}
+
 /// Glance beside us uploads too: an image in `saving` without a write of ours is Glance's.
 async fn a_foreign_upload_is_not_ours_to_requeue(db: Db) {
     let upload = Upload::new(&db, LEASE).await;
@@ -274,6 +308,11 @@ impl Upload {
     async fn finish(&self, db: &Db) -> Result<(), Error> {
         db.write_finish(&self.attempts, self.node, &self.saving, &self.active)
             .await
+    }
+
+    async fn release(&self, db: &Db) {
+        let released = db.write_release(&self.attempts, &self.queued.id);
+        released.await.unwrap();
     }
 
     async fn status(&self, db: &Db) -> Status {

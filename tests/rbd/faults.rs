@@ -42,7 +42,7 @@ fn an_osd_that_restarts_is_waited_for() {
     rig.gone(&image);
 }
 
-/// The OSD stays away: the sender is told, in time.
+/// The OSD stays away: the sender is told, in time, and what is left is removed when it is back.
 #[test]
 fn an_osd_that_stays_away_is_a_503() {
     let ceph = lab::ceph_for_faults();
@@ -55,7 +55,10 @@ fn an_osd_that_stays_away_is_a_503() {
     ceph.kill("osd.0");
     upload.send(rest).unwrap();
     assert_eq!(upload.finish().unwrap().status, 503, "{}", rig.node.log());
+    // Its bytes wait for the store, and it does not.
+    assert_eq!(rig.status(&image), "queued", "{}", rig.node.log());
     ceph.recover();
+    rig.takes_another_upload(&image);
 }
 
 /// No monitor when the node starts: it starts, says 503 within its patience, and works once there is one.

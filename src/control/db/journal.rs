@@ -16,7 +16,7 @@ use super::{
     dialect::Dialect,
     error::{Error, Result},
     job,
-    pool::transact,
+    pool::{Transaction, transact},
     quota::{self, Reservation},
     rows::cell,
     save,
@@ -216,38 +216,28 @@ impl Db {
         })
     }
 
-    /// Takes the attempts' rows away, after their bytes are gone. With the last write of an image
-    /// that still is in `saving`, the image goes back to `queued`, without size, hashes and
-    /// locations.
+    /// Takes the attempts' rows away, after their bytes are gone, and releases their image if they
+    /// still held it.
     ///
     /// # Errors
     /// Only those of the database; what is gone already is no error.
     pub async fn write_abandon(&self, attempts: &[Attempt], image: &ImageId) -> Result<()> {
         let mut delete = Sql::new("DELETE FROM fresnel_writes WHERE attempt IN ");
         delete.push_list(attempts.iter().map(Attempt::to_string));
-        let id = image.as_str();
-        let now = self.pool.dialect().stored(Utc::now().naive_utc());
         transact!(self.pool, |t| {
-            if t.execute(&delete).await? == 0 {
-                return Ok(());
-            }
-            let mut sql = Sql::new(
-                "UPDATE images SET status = ?, size = NULL, virtual_size = NULL, checksum = NULL, \
-                 os_hash_algo = NULL, os_hash_value = NULL, updated_at = ? WHERE id = ? \
-                 AND status = ? AND deleted = false AND NOT EXISTS \
-                 (SELECT 1 FROM fresnel_writes w WHERE w.image_id = images.id)",
-            );
-            sql.bind(Status::Queued.as_str()).bind(now).bind(id);
-            if t.execute(sql.bind(Status::Saving.as_str())).await? == 0 {
-                return Ok(());
-            }
-            let mut sql = Sql::new(
-                "UPDATE image_locations SET deleted = true, status = 'deleted', deleted_at = ?, \
-                 updated_at = ? WHERE image_id = ? AND deleted = false",
-            );
-            t.execute(sql.bind(now).bind(now).bind(id)).await?;
+            release(t, attempts, image).await?;
+            t.execute(&delete).await?;
             Ok(())
         })
+    }
+
+    /// Lets go of an image before the bytes of its fenced attempts are gone. The rows stay for
+    /// whoever removes those, and no quota counts them any more.
+    ///
+    /// # Errors
+    /// Only those of the database; what is released already is no error.
+    pub async fn write_release(&self, attempts: &[Attempt], image: &ImageId) -> Result<()> {
+        transact!(self.pool, |t| { release(t, attempts, image).await })
     }
 
     /// Writes that some node should fence: their node's lease ran out, and no live node has fenced
@@ -321,6 +311,37 @@ impl Db {
         };
         rows.iter().map(attempt).collect()
     }
+}
+
+/// Marks the attempts as released. With the last that held an image which still is in `saving`, the
+/// image goes back to `queued`, without size, hashes and locations.
+async fn release(t: &mut Transaction, attempts: &[Attempt], image: &ImageId) -> Result<()> {
+    let mut mark = Sql::new(
+        "UPDATE fresnel_writes SET released = true, project = NULL, reserved_bytes = 0 \
+         WHERE released = false AND attempt IN ",
+    );
+    mark.push_list(attempts.iter().map(Attempt::to_string));
+    if t.execute(&mark).await? == 0 {
+        return Ok(());
+    }
+    let id = image.as_str();
+    let now = t.dialect().stored(Utc::now().naive_utc());
+    let mut sql = Sql::new(
+        "UPDATE images SET status = ?, size = NULL, virtual_size = NULL, checksum = NULL, \
+         os_hash_algo = NULL, os_hash_value = NULL, updated_at = ? WHERE id = ? \
+         AND status = ? AND deleted = false AND NOT EXISTS \
+         (SELECT 1 FROM fresnel_writes w WHERE w.image_id = images.id AND w.released = false)",
+    );
+    sql.bind(Status::Queued.as_str()).bind(now).bind(id);
+    if t.execute(sql.bind(Status::Saving.as_str())).await? == 0 {
+        return Ok(());
+    }
+    let mut sql = Sql::new(
+        "UPDATE image_locations SET deleted = true, status = 'deleted', deleted_at = ?, \
+         updated_at = ? WHERE image_id = ? AND deleted = false",
+    );
+    t.execute(sql.bind(now).bind(now).bind(id)).await?;
+    Ok(())
 }
 
 /// Neither the writer's lease holds nor that of whoever fenced the write.

@@ -33,6 +33,11 @@ pub(super) const PING_EVERY: Duration = Duration::from_secs(2);
 /// Where the operator waits for ever, so do we, nearly.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// librados asks for a newer map of the cluster when an operation is so late, and looks twice in that
+/// time. Where operations are given up before they are late, it would never hear that an OSD is back
+/// under another address.
+const LATE: Duration = Duration::from_secs(10);
+
 /// What a connection is for: a download never waits behind uploads, nor is it shut out with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Purpose {
@@ -92,10 +97,19 @@ impl Connections {
     fn options(&self, config: &Config) -> Options {
         let seconds = |limit: Option<Duration>| limit.unwrap_or_default().as_secs().to_string();
         let operation = seconds(config.timeouts.operation);
+        let late = config
+            .timeouts
+            .operation
+            .map_or(LATE, |limit| LATE.min(limit / 3));
         let settings = [
             ("client_mount_timeout", seconds(config.timeouts.connect)),
             ("rados_mon_op_timeout", operation.clone()),
             ("rados_osd_op_timeout", operation),
+            ("objecter_timeout", late.as_secs_f64().to_string()),
+            (
+                "objecter_tick_interval",
+                (late / 2).as_secs_f64().to_string(),
+            ),
             // Our writes are whole objects, many at once: a cache would copy them and help nobody.
             ("rbd_cache", "false".into()),
             // The library copies every write unless it is told that nobody changes the buffer

@@ -25,8 +25,8 @@ const IN_USE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What came of a deletion.
 enum Deleted {
-    /// The image is in the trash, under this id.
-    Moved(String),
+    /// The image is in the trash.
+    Moved,
     /// It has clones of format 1, and nothing has changed.
     HasClones,
 }
@@ -35,18 +35,17 @@ enum Deleted {
 /// nothing has changed.
 pub(super) async fn delete(shared: &Arc<Shared>, url: &str, address: Address) -> super::Result<()> {
     let moved = while_busy(IN_USE_PATIENCE, || {
-        let address = address.clone();
-        let delete = move |pool: &Pool| to_trash(pool, &address);
+        let (owned, address) = (shared.clone(), address.clone());
+        let delete = move |pool: &Pool| to_trash(&owned, pool, &address);
         shared.read.call(shared.read.patience, delete)
     });
     match moved
         .await
         .map_err(|failure| shared.outcome(url, failure))?
     {
-        Deleted::Moved(id) => shared.remove_later(id),
-        Deleted::HasClones => return Err(Error::Busy(url.to_owned())),
+        Deleted::Moved => Ok(()),
+        Deleted::HasClones => Err(Error::Busy(url.to_owned())),
     }
-    Ok(())
 }
 
 /// Whether a deletion would be [`Error::Busy`]. The test is to forbid clones and, when that was
@@ -108,20 +107,17 @@ pub(super) async fn remove_attempt(shared: &Arc<Shared>, names: &Names) -> super
         .collect::<Result<_>>()
         .map_err(|error| shared.outcome(&names.draft, Failure::NotConnected(error)))?;
     let removed = while_busy(CLEAN_UP_PATIENCE, || {
-        let (names, ours) = (names.clone(), ours.clone());
-        let remove = move |pool: &Pool| attempt_to_trash(pool, &names, &ours);
+        let (owned, names, ours) = (shared.clone(), names.clone(), ours.clone());
+        let remove = move |pool: &Pool| attempt_to_trash(&owned, pool, &names, &ours);
         shared.read.call(CLEAN_UP_PATIENCE, remove)
     });
     let removed = removed.await;
-    let ids = removed.map_err(|failure| shared.outcome(&names.draft, failure))?;
-    ids.into_iter().for_each(|id| shared.remove_later(id));
-    Ok(())
+    removed.map_err(|failure| shared.outcome(&names.draft, failure))
 }
 
-/// Moves the images of an attempt to the trash; returns their ids. Blocks.
-fn attempt_to_trash(pool: &Pool, names: &Names, ours: &[String]) -> Result<Vec<String>> {
+/// Moves the images of an attempt to the trash. Blocks.
+fn attempt_to_trash(shared: &Shared, pool: &Pool, names: &Names, ours: &[String]) -> Result<()> {
     mend_rename(pool, names)?;
-    let mut ids = Vec::new();
     for (name, is_draft) in [(&names.draft, true), (&names.published, false)] {
         if pool.image_id(name)?.is_none() {
             continue;
@@ -141,9 +137,12 @@ fn attempt_to_trash(pool: &Pool, names: &Names, ours: &[String]) -> Result<Vec<S
         }
         shut_out(pool, &image, mark, ours)?;
         drop(image);
-        ids.push(discarded(pool, name)?);
+        let image = pool.open_image(name)?;
+        forbid_clones(&image, SNAPSHOT)?;
+        remove_snapshot(&image, SNAPSHOT)?;
+        move_to_trash(shared, pool, name, image)?;
     }
-    Ok(ids)
+    Ok(())
 }
 
 /// Shuts the writer of an attempt out, if that is another process: what it has sent and what it will
@@ -184,35 +183,27 @@ fn mend_rename(pool: &Pool, names: &Names) -> Result<()> {
     }
 }
 
-/// Moves the image of an attempt to the trash, with all that there is of it. Blocks.
-fn discarded(pool: &Pool, name: &str) -> Result<String> {
-    let image = pool.open_image(name)?;
-    forbid_clones(&image, SNAPSHOT)?;
-    remove_snapshot(&image, SNAPSHOT)?;
-    move_to_trash(pool, name, image)
-}
-
 /// Moves a published image to the trash. Blocks. [`Outcome::Busy`] while somebody has it open to
 /// change it.
-fn to_trash(pool: &Pool, address: &Address) -> Result<Deleted> {
+fn to_trash(shared: &Shared, pool: &Pool, address: &Address) -> Result<Deleted> {
     let name = &address.image;
     let image = pool.open_image(name)?;
     let Some(snapshot) = &address.snapshot else {
-        return move_to_trash(pool, name, image).map(Deleted::Moved);
+        return move_to_trash(shared, pool, name, image).map(|()| Deleted::Moved);
     };
     match forbid_clones(&image, snapshot) {
         Err(error) if error.outcome() == Some(Outcome::Busy) => return Ok(Deleted::HasClones),
         result => result?,
     }
     let removed = remove_snapshot(&image, snapshot);
-    let moved = removed.and_then(|()| move_to_trash(pool, name, image));
+    let moved = removed.and_then(|()| move_to_trash(shared, pool, name, image));
     if moved.is_err() {
         // It is there after all, and so must be what it was.
         if let Err(error) = restore(pool, name, snapshot) {
             warn!(image = name, %error, "Could not restore the snapshot of an image that could not be removed");
         }
     }
-    moved.map(Deleted::Moved)
+    moved.map(|()| Deleted::Moved)
 }
 
 /// [`Outcome::Busy`] while there are clones of format 1; then nothing has changed.
@@ -246,8 +237,9 @@ fn restore(pool: &Pool, name: &str, snapshot: &str) -> Result<()> {
     Ok(())
 }
 
-/// Closes an image and moves it to the trash, marked as ours to remove.
-fn move_to_trash(pool: &Pool, name: &str, image: Image) -> Result<String> {
+/// Closes an image and moves it to the trash, marked as ours to remove, and has it removed: also when
+/// that took so long that nobody waits for it any more.
+fn move_to_trash(shared: &Shared, pool: &Pool, name: &str, image: Image) -> Result<()> {
     let id = image.id()?;
     trash::mark(&image, &id)?;
     let closed = image.closed();
@@ -255,5 +247,6 @@ fn move_to_trash(pool: &Pool, name: &str, image: Image) -> Result<String> {
     // Our own watch would be in the way.
     Handle::current().block_on(closed);
     pool.trash_move(name)?;
-    Ok(id)
+    shared.remove_later(id);
+    Ok(())
 }

@@ -23,6 +23,9 @@ use super::{Failure, Shared};
 const MARK_KEY: &str = "fresnel.deleted";
 /// How often the whole trash is looked through.
 const LOOK_EVERY: Duration = Duration::from_secs(600);
+/// So long does the cluster keep the watch of a client that has died or that could not end it, and no
+/// image can be removed that is watched.
+const DEAD_WATCH: Duration = Duration::from_secs(35);
 /// What a removal may take.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
@@ -49,6 +52,7 @@ pub(super) async fn look_after(shared: Weak<Shared>, mut ids: mpsc::Receiver<Str
     if let Some(shared) = shared.upgrade() {
         drop(shared.fsid().await);
     }
+    let mut looks_soon = false;
     loop {
         let id = select! {
             id = ids.recv() => match id {
@@ -61,8 +65,16 @@ pub(super) async fn look_after(shared: Weak<Shared>, mut ids: mpsc::Receiver<Str
             return;
         };
         match id {
-            Some(id) => remove(&shared, id).await,
-            None => look(&shared).await,
+            Some(id) => {
+                if !remove(&shared, id).await && !looks_soon {
+                    looks.reset_after(DEAD_WATCH);
+                    looks_soon = true;
+                }
+            }
+            None => {
+                look(&shared).await;
+                looks_soon = false;
+            }
         }
     }
 }
@@ -90,17 +102,21 @@ fn is_marked(pool: &Pool, id: &str) -> bool {
     mark.is_ok_and(|mark| mark.as_deref() == Some(id))
 }
 
-async fn remove(shared: &Arc<Shared>, id: String) {
+/// Whether it is gone.
+async fn remove(shared: &Arc<Shared>, id: String) -> bool {
     let name = id.clone();
     match shared
         .read
         .call(PATIENCE, move |pool| removed(pool, &name))
         .await
     {
-        Ok(()) => debug!(store.id = %shared.id, id, "Removed an image from the trash"),
+        Ok(()) => {
+            debug!(store.id = %shared.id, id, "Removed an image from the trash");
+            return true;
+        }
         Err(Failure::Failed(error)) => match error.outcome() {
             // Another process was first.
-            Some(Outcome::NotFound) => {}
+            Some(Outcome::NotFound) => return true,
             Some(Outcome::Busy | Outcome::HasSnapshots) => {
                 debug!(store.id = %shared.id, id, %error, "An image in the trash is still needed");
             }
@@ -112,6 +128,7 @@ async fn remove(shared: &Arc<Shared>, id: String) {
             debug!(store.id = %shared.id, id, ?failure, "Cannot remove an image from the trash yet");
         }
     }
+    false
 }
 
 /// Removes an image and its data. A snapshot that waited for its clones, and has none any more, goes
