@@ -4,6 +4,7 @@
 mod beside;
 mod consumers;
 mod faults;
+mod features;
 mod rig;
 mod upload;
 

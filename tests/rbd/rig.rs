@@ -90,6 +90,22 @@ impl<'a> Rig<'a> {
         delete(self.node.address, image)
     }
 
+    /// The name of the image that an upload which has begun writes to.
+    pub(super) fn draft(&self, image: &str) -> String {
+        let prefix = format!("{image}.");
+        let find = || {
+            let images = self.ceph.rbd(&["ls", "images"]);
+            let draft = images.lines().find(|name| name.starts_with(&prefix));
+            draft.map(str::to_owned)
+        };
+        assert!(
+            wait_until(CLEAN_LIMIT, || find().is_some()),
+            "{}",
+            self.node.log()
+        );
+        find().unwrap()
+    }
+
     pub(super) fn ask(&self, request: &Request) -> Response {
         ask(self.node.address, request)
     }
@@ -228,12 +244,28 @@ pub(super) fn info(ceph: &Ceph, name: &str) -> Value {
 /// How many objects of data an image has in this pool.
 pub(super) fn objects(ceph: &Ceph, image: &str, pool: &str) -> usize {
     let prefix = text(&info(ceph, image)["block_name_prefix"]);
-    let mut list = ceph.command("rados", "admin");
-    let listed = lab::run(list.args(["-p", pool, "ls"]));
+    let listed = rados(ceph, pool, &["ls"]);
     listed
         .lines()
         .filter(|name| name.starts_with(&prefix))
         .count()
+}
+
+/// What `rados` prints as client.admin, of objects in a pool.
+pub(super) fn rados(ceph: &Ceph, pool: &str, arguments: &[&str]) -> String {
+    let mut rados = ceph.command("rados", "admin");
+    lab::run(rados.args(["-p", pool]).args(arguments))
+}
+
+/// Shuts out whoever has an image in pool `images` open to change it.
+pub(super) fn shut_out_writers(ceph: &Ceph, name: &str) {
+    let status = ceph.rbd(&["status", "--format", "json", &format!("images/{name}")]);
+    let status: Value = serde_json::from_str(&status).unwrap();
+    for watcher in status["watchers"].as_array().unwrap() {
+        let address = text(&watcher["address"]);
+        let mut shut_out = ceph.command("ceph", "admin");
+        lab::run(shut_out.args(["osd", "blocklist", "add", &address]));
+    }
 }
 
 /// Bytes that are no format, the same for a seed.

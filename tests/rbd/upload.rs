@@ -181,3 +181,32 @@ fn a_killed_server_leaves_nothing() {
     rig.node.restart();
     rig.takes_another_upload(&image);
 }
+
+/// A server that dies in the middle of the last rename leaves one image under two names. Whichever counts, all is undone.
+#[test]
+fn a_rename_that_broke_off_is_undone() {
+    let ceph = lab::ceph();
+    for moved in [false, true] {
+        let mut rig = Rig::start(ceph, "");
+        let image = rig.create();
+        let mut upload = rig.begin(&image);
+        upload.send(&content(20 * MIB, 1)).unwrap();
+        let draft = rig.draft(&image);
+        rig.node.kill();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = file.path().to_str().unwrap();
+        rig::rados(ceph, "images", &["get", &format!("rbd_id.{draft}"), file]);
+        if moved {
+            rig::shut_out_writers(ceph, &draft);
+            let names = [&draft, &image].map(|name| format!("images/{name}"));
+            ceph.rbd(&["rename", &names[0], &names[1]]);
+            rig::rados(ceph, "images", &["put", &format!("rbd_id.{draft}"), file]);
+        } else {
+            rig::rados(ceph, "images", &["put", &format!("rbd_id.{image}"), file]);
+        }
+        rig.node.restart();
+        rig.takes_another_upload(&image);
+        let left = rig::rados(ceph, "images", &["ls"]);
+        assert!(!left.contains(&image), "{left}");
+    }
+}

@@ -90,7 +90,8 @@ impl Image {
         }
     }
 
-    /// Writes all that is in `pieces` at `offset`, which must lie within the image. The bytes are
+    /// Writes all that is in `pieces` at `offset`, which must lie within the image: to begin beyond its
+    /// end is never answered (a fault of librbd 16), and what reaches over it is cut off. The bytes are
     /// not copied; the payload is dropped when the library needs them no more, on a thread of
     /// the library.
     pub fn write_at<P>(&self, offset: u64, pieces: P) -> Completion<()>

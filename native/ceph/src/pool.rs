@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     Error, Image, Outcome, Result,
-    cluster::{Cluster, pointer},
+    cluster::{Cluster, pointer, read_text},
     error::{check, text},
     sys::{self, Api, ImageSpec, IoCtx, RbdImage, RbdOptions, TrashImageInfo},
 };
@@ -81,6 +81,27 @@ impl Pool {
     /// Whether it was opened on that connection.
     pub fn is_on(&self, cluster: &Cluster) -> bool {
         self.handle.cluster.is(cluster)
+    }
+
+    /// The value of an option of librbd that counts in this pool: the pool's own (`rbd config pool
+    /// set`), or else that of the connection. Blocks.
+    ///
+    /// # Errors
+    /// [`Outcome::NotFound`] when the library has no such option.
+    pub fn setting(&self, name: &str) -> Result<String> {
+        const OPERATION: &str = "rbd_pool_metadata_get";
+        let key = text(OPERATION, &format!("conf_{name}"))?;
+        let own = read_text(OPERATION, 4096, |buffer, mut len| {
+            let get = self.api().rbd_pool_metadata_get;
+            // SAFETY: the context and the key live, and the buffer has `len` bytes.
+            unsafe { get(self.ioctx(), key.as_ptr(), buffer, &raw mut len) }
+        });
+        match own {
+            Err(error) if error.outcome() == Some(Outcome::NotFound) => {
+                self.cluster().setting(name)
+            }
+            own => own,
+        }
     }
 
     /// Makes an image. Blocks.

@@ -126,6 +126,7 @@ api! {
         fn rbd_create4(IoCtx, *const c_char, u64, RbdOptions) -> c_int;
         fn rbd_list2(IoCtx, *mut ImageSpec, *mut size_t) -> c_int;
         fn rbd_image_spec_list_cleanup(*mut ImageSpec, size_t);
+        fn rbd_pool_metadata_get(IoCtx, *const c_char, *mut c_char, *mut size_t) -> c_int;
         fn rbd_rename(IoCtx, *const c_char, *const c_char) -> c_int;
         fn rbd_trash_move(IoCtx, *const c_char, u64) -> c_int;
         fn rbd_trash_remove(IoCtx, *const c_char, bool) -> c_int;

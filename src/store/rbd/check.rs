@@ -18,7 +18,7 @@ use crate::{
 pub(super) async fn check(shared: &Arc<Shared>) -> Vec<Finding> {
     let mut findings = Vec::new();
     match shared.read.pool().await {
-        Ok(pool) => connected(shared, &pool, &mut findings).await,
+        Ok(_) => connected(shared, &mut findings).await,
         Err(failure) => {
             findings.push(Finding::wrong(why_not_connected(shared, failure)));
             return findings;
@@ -38,7 +38,7 @@ pub(super) async fn check(shared: &Arc<Shared>) -> Vec<Finding> {
     findings
 }
 
-async fn connected(shared: &Arc<Shared>, pool: &Pool, findings: &mut Vec<Finding>) {
+async fn connected(shared: &Arc<Shared>, findings: &mut Vec<Finding>) {
     let name = &shared.config.pool;
     match shared.fsid().await {
         Ok(fsid) => findings.push(Finding::good(format!(
@@ -62,7 +62,8 @@ async fn connected(shared: &Arc<Shared>, pool: &Pool, findings: &mut Vec<Finding
         ))),
         Err(_) => findings.push(Finding::wrong("the pool does not answer: is an OSD up?")),
     }
-    let features = pool.cluster().setting("rbd_default_features");
+    let features = |pool: &Pool| pool.setting("rbd_default_features");
+    let features = shared.read.call(shared.read.patience, features).await;
     if features.is_ok_and(|text| !draft::has_object_map(&text)) {
         findings.push(Finding::doubtful(
             "rbd_default_features is without object-map: uploads of unknown size are resized as \

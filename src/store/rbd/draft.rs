@@ -135,7 +135,7 @@ pub(super) fn create(
     size_bytes: Option<u64>,
     config: &Config,
 ) -> Result<Image> {
-    let defaults = pool.cluster().setting("rbd_default_features")?;
+    let defaults = pool.setting("rbd_default_features")?;
     let features = features(&defaults).unwrap_or_default();
     let first_bytes = || growth(features).first_bytes();
     pool.create(&NewImage {
