@@ -205,7 +205,7 @@ fn from_files(
         digest_engine: fresnel.digest_engine,
         policy,
         protections,
-        control: control_settings(images, formats, &stores),
+        control: control_settings(images, formats, fresnel.size_hint_property, &stores),
         data: crate::data::Settings {
             admission_wait: Duration::from_secs(fresnel.admission_wait_seconds.into()),
             min_rate_bytes_per_second: fresnel.min_rate_bytes_per_second.into(),
@@ -246,6 +246,7 @@ fn image_schema(reader: &mut Reader<'_>, path: Option<&str>) -> Option<String> {
 fn control_settings(
     images: default::Images,
     formats: image_format::ImageFormat,
+    size_hint_property: Option<String>,
     stores: &Stores,
 ) -> crate::control::Settings {
     crate::control::Settings {
@@ -255,6 +256,7 @@ fn control_settings(
         image_location_quota: images.image_location_quota.0,
         user_storage_quota_bytes: Some(images.user_storage_quota.0).filter(|bytes| *bytes > 0),
         image_size_cap_bytes: images.image_size_cap,
+        size_hint_property,
         disk_formats: formats.disk_formats,
         container_formats: formats.container_formats,
         require_image_format_match: formats.require_image_format_match,

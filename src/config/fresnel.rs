@@ -16,6 +16,9 @@ section! {
         memory_limit_mib: u32 = "128", min 8;
         /// MiB of them that uploads to RBD stores may have in flight to Ceph. Raise both together.
         rbd_window_mib: u32 = "96", min 8;
+        /// Image property whose value, a number of bytes, says what size to expect of an upload that
+        /// declares none. Stores make room for it, and nothing depends on whether it is right.
+        size_hint_property: Option<String>;
         /// Seconds after which the transfers of a node that has stopped answering are taken from
         /// it; it renews its lease three times as often. The same on all nodes.
         lease_seconds: u32 = "15", min 3;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::model::{HashAlgorithm, StoreId};
+use crate::{
+    data::DeclaredSize,
+    model::{HashAlgorithm, Image, StoreId},
+};
 
 /// Glance's options of the same names, with their units; a limit that is `None` is none
 /// (Glance: a negative number).
@@ -20,6 +23,8 @@ pub struct Settings {
     pub user_storage_quota_bytes: Option<u64>,
     /// `image_size_cap`.
     pub image_size_cap_bytes: u64,
+    /// `[fresnel] size_hint_property`: the property that tells what size to expect.
+    pub size_hint_property: Option<String>,
     /// `[image_format] disk_formats`.
     pub disk_formats: Vec<String>,
     /// `[image_format] container_formats`.
@@ -76,6 +81,7 @@ impl Default for Settings {
             image_location_quota: Some(10),
             user_storage_quota_bytes: None,
             image_size_cap_bytes: 1 << 40,
+            size_hint_property: None,
             disk_formats: words("ami ari aki vhd vhdx vmdk raw qcow2 vdi iso ploop"),
             container_formats: words("ami ari aki bare ovf ova docker compressed"),
             require_image_format_match: true,
@@ -99,5 +105,53 @@ impl Settings {
     pub fn weight(&self, store: &StoreId) -> i64 {
         let found = self.stores.iter().find(|s| s.id == *store);
         found.map_or(0, |s| s.weight)
+    }
+
+    /// What is known of an upload's size: what the client said, or else what the operator's property
+    /// of the image says. A hint that is no number of bytes, or more than an image may have, is none.
+    pub fn presized(&self, declared: DeclaredSize, image: &Image) -> DeclaredSize {
+        let hint = || {
+            let text = image.properties.get(self.size_hint_property.as_ref()?)?;
+            let bytes = text.as_deref()?.trim().parse().ok()?;
+            (1..=self.image_size_cap_bytes)
+                .contains(&bytes)
+                .then_some(DeclaredSize::Hint(bytes))
+        };
+        match declared {
+            DeclaredSize::Unknown => hint().unwrap_or(declared),
+            DeclaredSize::Exact(_) | DeclaredSize::Hint(_) => declared,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{control::image::now, model::ImageId};
+
+    #[test]
+    fn a_hint_counts_where_nothing_is_declared() {
+        let settings = Settings {
+            size_hint_property: Some("source_bytes".to_owned()),
+            image_size_cap_bytes: 1000,
+            ..Settings::default()
+        };
+        let mut image = Image::queued(ImageId::new("i"), now());
+        let mut with = |text: &str| {
+            let value = Some(text.to_owned());
+            image.properties.insert("source_bytes".to_owned(), value);
+            image.clone()
+        };
+        let (unknown, exact) = (DeclaredSize::Unknown, DeclaredSize::Exact(5));
+        assert_eq!(
+            settings.presized(unknown, &with("1000")),
+            DeclaredSize::Hint(1000)
+        );
+        assert_eq!(settings.presized(exact, &with("1000")), exact);
+        for bad in ["", "0", "-1", "1001", "1e3", "10 GiB"] {
+            assert_eq!(settings.presized(unknown, &with(bad)), unknown, "{bad:?}");
+        }
+        let none = Settings::default();
+        assert_eq!(none.presized(unknown, &with("1000")), unknown);
     }
 }

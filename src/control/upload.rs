@@ -143,7 +143,8 @@ impl Control {
         if !caller.owns(&queued) {
             return Err(denied());
         }
-        let intent = self.intend(&store, &id, request.size).await?;
+        let size = self.settings.presized(request.size, &queued);
+        let intent = self.intend(&store, &id, size).await?;
         let covered = self.leases.cover(|node| {
             vec![DeadWrite {
                 attempt: intent.attempt,
@@ -155,7 +156,7 @@ impl Control {
         });
         let plan = WritePlan {
             image: id.clone(),
-            size: request.size,
+            size,
             limit_bytes: self.settings.image_size_cap_bytes,
             targets: vec![Target {
                 store: store.clone(),
@@ -171,10 +172,7 @@ impl Control {
             store,
             object: intent.object,
         };
-        match self
-            .begin(caller, &queued, &saving, write, request.size)
-            .await
-        {
+        match self.begin(caller, &queued, &saving, write, size).await {
             Ok(growth) => Ok(Upload {
                 control: self.clone(),
                 saving,
@@ -204,10 +202,7 @@ impl Control {
         write: NewWrite,
         size: DeclaredSize,
     ) -> Result<Option<Arc<Growth>>> {
-        let size_bytes = match size {
-            DeclaredSize::Exact(bytes) => Some(bytes),
-            DeclaredSize::Hint(_) | DeclaredSize::Unknown => None,
-        };
+        let size_bytes = size.exact();
         let attempts = vec![write.attempt];
         let writes = [write];
         let mut bounds = self.bounds(caller).await?;
@@ -243,7 +238,7 @@ impl Control {
     async fn intend(&self, store: &StoreId, image: &ImageId, size: DeclaredSize) -> Result<Intent> {
         let store = self.stores.get(store).expect("the store was looked up");
         let attempt = Attempt::random();
-        let intent = store.intend(image, attempt, size.hint()).await;
+        let intent = store.intend(image, attempt, size.exact()).await;
         intent.map_err(|error| told(image.clone(), error.into()))
     }
 

@@ -281,8 +281,15 @@ impl<'a> Line<'a> {
     }
 
     async fn open(&mut self, plane: &Plane, plan: &WritePlan) -> Result<(), store::Error> {
+        let (intent, size) = (&self.target.intent, plan.size);
         let opened = match plane.stores.get(&self.target.store) {
-            Some(store) => store.writer(&self.target.intent, plan.size.hint()).await,
+            Some(store) => match store.writer(intent, size.hint()).await {
+                // Of a hint that has no room, only the bytes that come will tell.
+                Err(store::Error::Full(_)) if matches!(size, DeclaredSize::Hint(_)) => {
+                    store.writer(intent, None).await
+                }
+                opened => opened,
+            },
             None => Err(store::Error::Unavailable(self.target.store.clone())),
         };
         match opened {

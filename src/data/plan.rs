@@ -8,7 +8,7 @@ use crate::store::Intent;
 pub struct WritePlan {
     /// The image.
     pub image: ImageId,
-    /// What the client said of the size.
+    /// What was said of the size.
     pub size: DeclaredSize,
     /// More than this is [`Error::TooLarge`](super::Error::TooLarge).
     pub limit_bytes: u64,
@@ -37,6 +37,14 @@ impl DeclaredSize {
         match self {
             Self::Exact(bytes) | Self::Hint(bytes) => Some(bytes),
             Self::Unknown => None,
+        }
+    }
+
+    /// What the bytes will be, or there is an error.
+    pub fn exact(self) -> Option<u64> {
+        match self {
+            Self::Exact(bytes) => Some(bytes),
+            Self::Hint(_) | Self::Unknown => None,
         }
     }
 }

@@ -125,6 +125,31 @@ fn uploads_resize_at_most_once_and_share_connections() {
     assert_eq!(rig.metric("fresnel_rbd_connections_total"), connections);
 }
 
+/// The operator's property tells what to expect: right, it spares the trim; wrong, it costs a resize and nothing else.
+#[test]
+fn a_hint_presizes_and_does_not_bind() {
+    let options = "[fresnel]\nsize_hint_property = source_bytes\n";
+    let rig = Rig::start(lab::ceph(), options);
+    let content = content(9 * MIB + 1, 1);
+    for (hint, resizes) in [(content.len(), 0.0), (64 * MIB, 1.0), (4 * MIB, 2.0)] {
+        let before = rig.metric("fresnel_rbd_resizes_total");
+        let image = rig.create();
+        let add = format!(r#"[{{"op": "add", "path": "/source_bytes", "value": "{hint}"}}]"#);
+        let patch = Request::new("PATCH", &format!("/v2/images/{image}"));
+        let patch = patch.header(
+            "content-type",
+            "application/openstack-images-v2.1-json-patch",
+        );
+        assert_eq!(rig.ask(&patch.body(add)).status, 200);
+        let answer = rig.upload(&image, Payload::Chunked(content.clone(), MIB));
+        assert_eq!(answer.status, 204, "{}", rig.node.log());
+        let resized = rig.metric("fresnel_rbd_resizes_total") - before;
+        assert_eq!(resized, resizes, "{hint}");
+        rig.holds(&image, &content);
+        assert_eq!(rig.delete(&image).status, 204);
+    }
+}
+
 #[test]
 fn ranges_are_read() {
     let rig = Rig::start(lab::ceph(), "");
