@@ -1,5 +1,5 @@
 //! The bindings on the lab's cluster: every call once, and what happens to memory when futures are
-//! dropped. `make sanitizers` runs it under AddressSanitizer.
+//! dropped.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
