@@ -29,6 +29,9 @@ bench-rbd: lab # the same for images in Ceph
 	cargo bench -- rbd-upload rbd-download rbd-memory
 	cargo bench --features bench-no-digests -- rbd-no-digests
 
+bench-s3: lab # the same for images in an S3 server
+	cargo bench -- s3-upload s3-chunked s3-download
+
 fuzz: tools # every parser of foreign bytes, a minute each
 	fuzz/run 60
 
@@ -42,12 +45,13 @@ deny: tools # licences, advisories and doubles among the dependencies
 
 lab: tools # Glance, its clients, Keystone, Ceph and the databases, on loopback
 	tests/lab/venv
-	tests/lab/ceph-up
+	tests/lab/radosgw-up
 	tests/lab/mariadb-up
 	tests/lab/postgres-up
 	tests/lab/keystone-up
 
 lab-down: # ends them
+	tests/lab/radosgw-down
 	tests/lab/ceph-down
 	tests/lab/ceph-down --faults
 	tests/lab/mariadb-down
@@ -57,4 +61,4 @@ lab-down: # ends them
 tools: # what building and testing need beside Rust
 	tests/lab/packages build-essential curl perl qemu-utils
 
-.PHONY: run demo test functional tempest lint bench bench-rbd fuzz sanitize deny lab lab-down tools
+.PHONY: run demo test functional tempest lint bench bench-rbd bench-s3 fuzz sanitize deny lab lab-down tools

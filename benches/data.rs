@@ -208,6 +208,17 @@ pub(crate) fn speed(cost: &Cost) -> String {
     )
 }
 
+/// A row of two rates.
+pub(crate) fn rate(work: &str, ours: &Cost, theirs: &Cost, least: f64) -> Row {
+    Row {
+        work: work.to_owned(),
+        ours: speed(ours),
+        beside: speed(theirs),
+        ratio: ours.mib_per_second / theirs.mib_per_second,
+        promise: Promise::AtLeast(least),
+    }
+}
+
 /// MD5's MiB/s on one core, and the CPU seconds per GiB of MD5 and SHA-512 together.
 pub(crate) fn digest_limits(bench: &Bench, file: &File) -> (f64, f64) {
     let (mut rates, mut cpus) = (Vec::new(), Vec::new());

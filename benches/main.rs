@@ -12,6 +12,7 @@ mod metadata;
 mod peers;
 mod policy;
 mod rbd;
+mod s3;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -93,6 +94,13 @@ const GROUPS_OF_RBD: &[(&str, Group)] = &[
     ("rbd-no-digests", rbd::without_digests),
 ];
 
+/// Asked for by name, too: they need a cluster and its S3 server (`make bench-s3`).
+const GROUPS_OF_S3: &[(&str, Group)] = &[
+    ("s3-upload", s3::uploads),
+    ("s3-chunked", s3::chunked),
+    ("s3-download", s3::downloads),
+];
+
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args()
         .skip(1)
@@ -120,7 +128,7 @@ fn main() -> ExitCode {
     writeln!(out, "{head}").expect("standard output is open");
     let mut short = false;
     let all = GROUPS.iter().filter(|_| asked.is_empty());
-    let named = GROUPS.iter().chain(GROUPS_OF_RBD);
+    let named = GROUPS.iter().chain(GROUPS_OF_RBD).chain(GROUPS_OF_S3);
     let named = named.filter(|(name, _)| asked.iter().any(|a| a == name));
     for (_, group) in all.chain(named) {
         for row in group(&bench) {

@@ -44,19 +44,19 @@ pub(crate) fn uploads(bench: &Bench) -> Vec<Row> {
     let [sized, chunked, their_sized, their_chunked, librbd] = costs.map(data::medians);
     let limit = data::digest_limits(bench, &file).1 + librbd.cpu_seconds_per_gib;
     let mut rows = vec![
-        rate(
+        data::rate(
             "rbd upload, sized, MB/s beside Glance 33",
             &sized,
             &their_sized,
             2.1,
         ),
-        rate(
+        data::rate(
             "rbd upload, chunked, MB/s beside Glance 33",
             &chunked,
             &their_chunked,
             2.9,
         ),
-        rate(
+        data::rate(
             "rbd upload, chunked, MB/s beside our own sized",
             &chunked,
             &sized,
@@ -122,7 +122,7 @@ pub(crate) fn downloads(bench: &Bench) -> Vec<Row> {
     mine.delete(&ceph, &ours.server);
     theirs.delete(&ceph, &glance);
     let [one, their_one, export, eight, their_eight] = costs.map(data::medians);
-    let mut parallel = rate(
+    let mut parallel = data::rate(
         "rbd, 8 downloads at once, MB/s beside Glance 33, 4 workers",
         &eight,
         &their_eight,
@@ -131,13 +131,13 @@ pub(crate) fn downloads(bench: &Bench) -> Vec<Row> {
     parallel.ours += &format!(", peak {:.0} MiB", peaks[0]);
     parallel.beside += &format!(", peak {:.0} MiB", peaks[1]);
     vec![
-        rate(
+        data::rate(
             "rbd download, MB/s beside `rbd export`",
             &one,
             &export,
             0.95,
         ),
-        rate("rbd download, MB/s beside Glance 33", &one, &their_one, 2.5),
+        data::rate("rbd download, MB/s beside Glance 33", &one, &their_one, 2.5),
         parallel,
         Row {
             work: "rbd downloads: cluster connections made by them".into(),
@@ -211,7 +211,7 @@ pub(crate) fn without_digests(bench: &Bench) -> Vec<Row> {
         }
         let (mine, theirs) = (data::medians(mine), data::medians(theirs));
         let work = format!("rbd upload, {name}, no digests, MB/s beside `rbd import`");
-        rows.push(rate(&work, &mine, &theirs, least));
+        rows.push(data::rate(&work, &mine, &theirs, least));
     }
     let id = client::create(ours.server.address);
     let bytes = 4 * bench.image_bytes;
@@ -255,17 +255,6 @@ impl Stock {
     fn delete(&self, ceph: &Ceph, server: &Server) {
         let all = self.eight.iter().chain([&self.one]);
         all.for_each(|id| ceph.delete(server, id));
-    }
-}
-
-/// A row of two rates.
-fn rate(work: &str, ours: &Cost, theirs: &Cost, least: f64) -> Row {
-    Row {
-        work: work.to_owned(),
-        ours: data::speed(ours),
-        beside: data::speed(theirs),
-        ratio: ours.mib_per_second / theirs.mib_per_second,
-        promise: Promise::AtLeast(least),
     }
 }
 

@@ -2,4 +2,5 @@
 
 pub mod judge;
 pub mod keystone;
+pub mod s3;
 pub mod transport;

@@ -149,6 +149,7 @@ pub(crate) const TABLES: &[Table] = &[
     stores::AnyStore::TABLE,
     stores::FILE,
     stores::RBD,
+    stores::S3,
     image_format::ImageFormat::TABLE,
     policy::OsloPolicy::TABLE,
     policy::Protection::TABLE,

@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{buf::Pool, store::Registry};
+use crate::{buf::Pool, model::Attempt, store::Registry};
 
 pub use crate::store::{Error as StoreError, Piece};
 pub use error::{Error, Result};
@@ -70,6 +70,10 @@ pub trait Source: Send {
 pub trait Steward: Send + Sync {
     /// Hears of progress (at most once a second or every 64 MiB) and says whether to go on.
     async fn advance(&self, received_bytes: u64) -> std::result::Result<(), StopReason>;
+
+    /// A target is open, and its bytes go to `object`, which was not known before. Returns when that is
+    /// in the journal; no byte is written before.
+    async fn opened(&self, attempt: Attempt, object: &str) -> std::result::Result<(), StopReason>;
 
     /// A target is written and published.
     async fn stored(&self, receipt: &Receipt);

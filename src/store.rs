@@ -10,6 +10,8 @@ pub mod flaky;
 pub mod memory;
 pub mod rbd;
 pub mod registry;
+pub mod s3;
+mod window;
 
 use std::{fmt, fs::File, sync::Arc, time::SystemTime};
 
@@ -35,7 +37,8 @@ pub struct Intent {
     /// The try.
     pub attempt: Attempt,
     /// The store's own name for where the bytes go until they are published, e.g. the path
-    /// `<datadir>/.fresnel/<id>.<attempt>`. It holds the attempt where the store allows it.
+    /// `<datadir>/.fresnel/<id>.<attempt>`. It holds the attempt where the store allows it. Where the
+    /// backend gives that name, it is known once a writer is open: see [`Writer::object`].
     pub object: String,
 }
 
@@ -102,6 +105,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// caller checks the real size. Nothing is visible under the image's name before
     /// [`Writer::commit`].
     async fn writer(&self, intent: &Intent, size_bytes: Option<u64>) -> Result<Box<dyn Writer>>;
+
+    /// Bytes that a writer must have gathered before it can hand any of them on; of the last it may be
+    /// fewer. An upload is admitted to the memory for them and a buffer more.
+    fn gathers_bytes(&self) -> usize {
+        0
+    }
 
     /// Opens a reader for `range` of the object at `url`. Fails with [`Error::NotFound`] when the
     /// object is gone and with [`Error::Corrupt`] when it is shorter than the range's end. Bytes
@@ -173,6 +182,13 @@ pub trait Writer: Send {
     /// sender pauses. A writer that holds nothing back has nothing to do.
     async fn spill(&mut self) -> Result<()> {
         Ok(())
+    }
+
+    /// What takes the place of [`Intent::object`] in the journal, where that could not be known before
+    /// the writer was open. The caller journals it before the first byte, so that whoever finds the row
+    /// knows the name of all that there may be.
+    fn object(&self) -> Option<&str> {
+        None
     }
 
     /// Makes everything durable and publishes it under the image's name, which must not exist:

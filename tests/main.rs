@@ -17,6 +17,7 @@ mod inspect;
 mod policy;
 mod quota;
 mod rbd;
+mod s3;
 mod scrub;
 mod store;
 mod support;

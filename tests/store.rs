@@ -2,6 +2,7 @@
 
 mod mounted;
 mod rbd;
+mod s3;
 
 use std::path::Path;
 

@@ -1,9 +1,11 @@
 //! What the integration tests stand on: the real binary, the real parts of the lab, a plain HTTP client.
 
 pub(crate) mod app;
+pub(crate) mod images;
 pub(crate) mod keystone;
 pub(crate) mod lab;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod wire;
 
 use std::{

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use fresnel::api::schema::Schemas;
 use fresnel::api::{Settings, filter, patch as json_patch};
+use fresnel::client::s3::answer::Leaves;
 use fresnel::config::dialect;
 use fresnel::control::policy::{file as policy_file, parse as policy_rule};
 use fresnel::control::protect::{Format, Protections};
@@ -36,6 +37,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("qcow2", qcow2),
     ("qed", qed),
     ("range", range),
+    ("s3", s3),
     ("unpack", unpack),
     ("vdi", vdi),
     ("vhd", vhd),
@@ -289,6 +291,14 @@ pub fn qcow2(data: &[u8]) {
 /// The start of a stream.
 pub fn qed(data: &[u8]) {
     black_box(inspect::qed::inspect(data));
+}
+
+/// What an S3 server answers.
+pub fn s3(data: &[u8]) {
+    if let Some(leaves) = Leaves::parse(data) {
+        let uploads = leaves.uploads("key");
+        assert!(uploads.is_empty() || leaves.first("UploadId").is_some());
+    }
 }
 
 /// The start of a stream.

@@ -356,6 +356,7 @@ fn of_store(error: &StoreError) -> Verdict {
         StoreError::Busy(_) => (StatusCode::CONFLICT, Log),
         StoreError::Denied(_) => (StatusCode::FORBIDDEN, Log),
         StoreError::Full(_) => (StatusCode::PAYLOAD_TOO_LARGE, Log),
+        StoreError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
         StoreError::NotFound(_) => (StatusCode::NOT_FOUND, Log),
         StoreError::NoBuffers | StoreError::Unavailable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, Log)

@@ -23,6 +23,7 @@ use crate::{
         self, Registry, Store,
         file::{FileIo, FileStore},
         rbd::{Connections, RbdStore},
+        s3::S3Store,
     },
 };
 
@@ -53,7 +54,7 @@ impl Service {
             .with_context(|| format!("cannot create {}", staging.display()))?;
         let stores = open_stores(&config)?;
         let plane = Arc::new(Plane {
-            pool: Pool::new(config.memory_limit_bytes, &ids(&stores)),
+            pool: Pool::with_gathering(config.memory_limit_bytes, gathering(&stores)),
             stores: stores.clone(),
             engine: Engine::sized_for_machine(config.digest_engine)
                 .context("cannot start [fresnel] digest_engine")?,
@@ -181,18 +182,23 @@ pub(super) fn each_store(
 ) -> anyhow::Result<impl Iterator<Item = (StoreId, store::Result<Arc<dyn Store>>)>> {
     let io = FileIo::start(config.file_io).context("cannot start file I/O")?;
     let ceph = Arc::new(Connections::new(config.rbd_window_bytes));
-    Ok(config.stores.stores.iter().map(move |store| {
+    let stores = &config.stores.stores;
+    let share_bytes = Pool::share_bytes(config.memory_limit_bytes, stores.len());
+    Ok(stores.iter().map(move |store| {
         let id = store.settings.id.clone();
         let opened: store::Result<Arc<dyn Store>> = match &store.kind {
             Kind::File(file) => FileStore::open(id.clone(), file.clone(), io.clone())
                 .map(|opened| Arc::new(opened) as _),
             Kind::Rbd(rbd) => RbdStore::open(id.clone(), rbd.clone(), ceph.clone())
                 .map(|opened| Arc::new(opened) as _),
+            Kind::S3(s3) => S3Store::open(id.clone(), s3.clone(), share_bytes)
+                .map(|opened| Arc::new(opened) as _),
         };
         (id, opened)
     }))
 }
 
-fn ids(stores: &Registry) -> Vec<StoreId> {
-    stores.iter().map(|store| store.id().clone()).collect()
+fn gathering(stores: &Registry) -> Vec<(StoreId, usize)> {
+    let gathering = |store: &Arc<dyn Store>| (store.id().clone(), store.gathers_bytes());
+    stores.iter().map(gathering).collect()
 }

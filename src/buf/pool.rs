@@ -1,8 +1,9 @@
 //! The process's one pool of buffers for all transfers.
 //!
 //! Each store has a share of its own, so that transfers to a store that has died cannot starve
-//! those to the others. Of its share a transfer is admitted with [`ADMISSION_CHUNKS`] buffers,
-//! which nobody else can take from it, and borrows the rest from what is free.
+//! those to the others. Of its share a transfer is admitted with [`ADMISSION_CHUNKS`] buffers (an
+//! upload to a store that gathers, with as many as that takes), which nobody else can take from it,
+//! and borrows the rest from what is free.
 //!
 //! **No deadlock.** A transfer that holds less than its admission gets a buffer at once. One that
 //! holds more waits for its own buffers as well as for the share's, and a buffer that it returns
@@ -29,8 +30,8 @@ use crate::{
     model::StoreId,
 };
 
-/// The least that a store's share may be: two transfers at once.
-const SHARE_CHUNKS_MIN: usize = 2 * ADMISSION_CHUNKS;
+/// The least that a store's share may be: two uploads at once.
+const UPLOADS_MIN: usize = 2;
 
 /// Buffers that stay committed when no transfer runs: a small image touches no fresh memory.
 const IDLE_BLOCKS_MAX: usize = 4;
@@ -45,6 +46,7 @@ pub struct Pool {
 #[derive(Clone, Debug)]
 pub struct Claim {
     share: Arc<Share>,
+    chunks: usize,
     wait: Duration,
 }
 
@@ -57,30 +59,47 @@ impl Pool {
     /// At most `limit_bytes` in flight, shared equally by `stores`. Every store gets at least
     /// 4 MiB, also where that is more than the limit.
     pub fn new(limit_bytes: usize, stores: &[StoreId]) -> Self {
-        let chunks = limit_bytes / CHUNK_BYTES / stores.len().max(1);
+        let gather_nothing = stores.iter().map(|store| (store.clone(), 0));
+        Self::with_gathering(limit_bytes, gather_nothing.collect())
+    }
+
+    /// The same for stores that gather so many bytes before they write any: an upload is admitted with
+    /// room for them and a buffer more, and every store gets at least what two uploads are admitted
+    /// with.
+    pub fn with_gathering(limit_bytes: usize, stores: Vec<(StoreId, usize)>) -> Self {
+        let chunks = Self::share_bytes(limit_bytes, stores.len()) / CHUNK_BYTES;
         let shelf = Arc::new(Shelf::default());
-        let share = |store: &StoreId| {
+        let share = |(store, gathered_bytes): (StoreId, usize)| {
+            let upload_chunks = (gathered_bytes.div_ceil(CHUNK_BYTES) + 1).max(ADMISSION_CHUNKS);
             let share = Share {
-                free: Semaphore::new(chunks.max(SHARE_CHUNKS_MIN)),
+                free: Semaphore::new(chunks.max(UPLOADS_MIN * upload_chunks)),
+                upload_chunks,
                 store: store.clone(),
                 shelf: shelf.clone(),
             };
-            (store.clone(), Arc::new(share))
+            (store, Arc::new(share))
         };
         Self {
-            shares: Arc::new(stores.iter().map(share).collect()),
+            shares: Arc::new(stores.into_iter().map(share).collect()),
         }
     }
 
-    /// Waits, in order of arrival, for the buffers that a transfer to or from `store` starts with.
+    /// What each of so many stores gets of a limit, where that is enough for it.
+    pub fn share_bytes(limit_bytes: usize, stores: usize) -> usize {
+        limit_bytes / stores.max(1)
+    }
+
+    /// Waits, in order of arrival, for the buffers that an upload to `store` starts with.
     ///
     /// # Panics
     /// When the pool was not made for `store`.
     pub async fn admit(&self, store: &StoreId, wait: Duration) -> Result<Admission, Exhausted> {
-        self.claim(store, wait).admit().await
+        let mut claim = self.claim(store, wait);
+        claim.chunks = claim.share.upload_chunks;
+        claim.admit().await
     }
 
-    /// The right to be admitted later, waiting up to `wait` then.
+    /// The right to be admitted later to read from `store`, waiting up to `wait` then.
     ///
     /// # Panics
     /// When the pool was not made for `store`.
@@ -89,6 +108,7 @@ impl Pool {
         let share = share.expect("the pool is made for every store of the registry");
         Claim {
             share: share.clone(),
+            chunks: ADMISSION_CHUNKS,
             wait,
         }
     }
@@ -98,7 +118,8 @@ impl Claim {
     /// Waits, in order of arrival, for the buffers that a transfer starts with.
     pub async fn admit(&self) -> Result<Admission, Exhausted> {
         let share = &self.share;
-        let reserve = share.free.acquire_many(ADMISSION_CHUNKS as u32);
+        let chunks = u32::try_from(self.chunks).expect("an admission is a few chunks");
+        let reserve = share.free.acquire_many(chunks);
         tokio::time::timeout(self.wait, reserve)
             .await
             .map_err(|_| Exhausted)?
@@ -107,7 +128,8 @@ impl Claim {
         share.shelf.open();
         Ok(Admission {
             ledger: Arc::new(Ledger {
-                own: Semaphore::new(ADMISSION_CHUNKS),
+                own: Semaphore::new(self.chunks),
+                admitted_chunks: self.chunks,
                 borrowed_chunks: Mutex::new(0),
                 share: share.clone(),
             }),
@@ -269,6 +291,7 @@ impl fmt::Debug for Buffer {
 struct Ledger {
     /// Of its admission, what it does not hold.
     own: Semaphore,
+    admitted_chunks: usize,
     /// What it holds beyond its admission.
     borrowed_chunks: Mutex<usize>,
     share: Arc<Share>,
@@ -290,7 +313,7 @@ impl Ledger {
 impl Drop for Ledger {
     fn drop(&mut self) {
         self.share.shelf.close();
-        self.share.free.add_permits(ADMISSION_CHUNKS);
+        self.share.free.add_permits(self.admitted_chunks);
     }
 }
 
@@ -300,6 +323,8 @@ struct Share {
     /// Chunks that no transfer has reserved or borrowed. Fair: it serves in order of arrival, and
     /// what is free while somebody waits is given to nobody else.
     free: Semaphore,
+    /// What an upload is admitted with.
+    upload_chunks: usize,
     store: StoreId,
     shelf: Arc<Shelf>,
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Certificate, Client, Identity, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, redirect};
 
 /// How connections are made.
 #[derive(Clone, Debug)]
@@ -51,11 +51,16 @@ pub enum Error {
     Tls(#[source] reqwest::Error),
 }
 
-/// A client with its pool of connections. It follows no redirection: that would hand our token to
-/// whoever is named.
+/// A client with its pool of connections.
 pub(super) fn client(config: &Config) -> Result<Client, Error> {
+    let builder = builder(config)?.timeout(config.timeout);
+    builder.build().map_err(Error::Tls)
+}
+
+/// A client to be, which waits without end for an answer. It follows no redirection: that would hand
+/// our token to whoever is named.
+pub(super) fn builder(config: &Config) -> Result<ClientBuilder, Error> {
     let mut builder = Client::builder()
-        .timeout(config.timeout)
         .connect_timeout(config.timeout)
         .redirect(redirect::Policy::none())
         .user_agent(concat!("fresnel/", env!("CARGO_PKG_VERSION")))
@@ -72,7 +77,7 @@ pub(super) fn client(config: &Config) -> Result<Client, Error> {
         }
         builder = builder.identity(Identity::from_pem(&pem).map_err(Error::Tls)?);
     }
-    builder.build().map_err(Error::Tls)
+    Ok(builder)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

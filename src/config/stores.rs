@@ -2,6 +2,7 @@
 
 mod file;
 mod rbd;
+mod s3;
 
 use std::{collections::HashMap, path::PathBuf};
 
@@ -18,6 +19,7 @@ use crate::{control::StoreSettings, model::StoreId, store};
 /// The options of each type of store.
 pub(super) const FILE: Table = file::FileStore::TABLE;
 pub(super) const RBD: Table = rbd::RbdStore::TABLE;
+pub(super) const S3: Table = s3::S3Store::TABLE;
 
 /// Ids that Glance keeps for itself begin so.
 const RESERVED_PREFIX: &str = "os_glance_";
@@ -32,7 +34,7 @@ const TYPES: &[(&str, Served)] = &[
     ("file", Served::Yes),
     ("http", Served::NotYet),
     ("rbd", Served::Yes),
-    ("s3", Served::NotYet),
+    ("s3", Served::Yes),
     ("swift", Served::NotYet),
     ("vmware", Served::Never),
 ];
@@ -49,7 +51,7 @@ section! {
     GlanceStore in "glance_store" {
         /// The store that takes an upload that names none: one of `enabled_backends`.
         default_backend: Option<String>;
-        /// Store types in use where there are no `enabled_backends`. Only `file` and `rbd` are served.
+        /// Store types in use where there are no `enabled_backends`. Only `file`, `rbd` and `s3` are served.
         stores: Vec<String> = "file,http";
         /// The store type that takes uploads where there are no `enabled_backends`.
         default_store: String = "file";
@@ -93,6 +95,8 @@ pub enum Kind {
     File(store::file::Config),
     /// RBD images in a pool of a Ceph cluster.
     Rbd(store::rbd::Config),
+    /// Objects in a bucket of an S3 server.
+    S3(store::s3::Config),
 }
 
 /// Reads all that is about stores.
@@ -126,6 +130,7 @@ fn several(
         match kind.as_str() {
             "file" => Some(file::store(reader, id, &sections, None)),
             "rbd" => Some(rbd::store(reader, id, &sections, warnings)),
+            "s3" => Some(s3::store(reader, id, &sections, warnings)),
             _ => None,
         }
     });
@@ -172,8 +177,8 @@ fn single(reader: &mut Reader<'_>, common: &GlanceStore, warnings: &mut Vec<Stri
         "filesystem" => "file",
         other => other,
     };
-    if !["file", "rbd"].contains(&default) {
-        let reason = format!("{default:?} is not supported, only file and rbd are");
+    if !["file", "rbd", "s3"].contains(&default) {
+        let reason = format!("{default:?} is not supported, only file, rbd and s3 are");
         reader.refuse("glance_store", "default_store", &reason);
     } else if !common.stores.iter().any(|kind| kind == default) {
         let reason = format!("{default:?} is not one of stores");
@@ -190,6 +195,7 @@ fn single(reader: &mut Reader<'_>, common: &GlanceStore, warnings: &mut Vec<Stri
                 Some(images.clone()),
             )),
             "rbd" => stores.push(rbd::store(reader, "rbd", &[SINGLE_SECTION], warnings)),
+            "s3" => stores.push(s3::store(reader, "s3", &[SINGLE_SECTION], warnings)),
             // Glance's default list has it: images at foreign addresses are read through it.
             "http" => {
                 if let Some(place) = reader.place("glance_store", "stores") {
@@ -239,6 +245,10 @@ fn refuse_shared_places(reader: &mut Reader<'_>, stores: &[Store]) {
                 let cluster = config.ceph_conf.as_deref().unwrap_or_default();
                 let place = format!("pool {} of {cluster:?}", config.pool);
                 ("rbd_store_pool", vec![place.into()])
+            }
+            Kind::S3(config) => {
+                let place = format!("bucket {} of {}", config.bucket, config.host);
+                ("s3_store_bucket", vec![place.into()])
             }
         };
         for shared in places {

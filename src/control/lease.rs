@@ -54,7 +54,7 @@ struct Held {
 /// A transfer that a lease covers.
 #[derive(Debug)]
 pub struct Transfer {
-    writes: Vec<DeadWrite>,
+    writes: Mutex<Vec<DeadWrite>>,
     node: NodeId,
     started: Instant,
     received_bytes: AtomicU64,
@@ -105,9 +105,9 @@ impl Leases {
             started: Instant::now(),
             received_bytes: AtomicU64::new(0),
             stop: watch::Sender::new(None),
-            writes,
+            writes: Mutex::new(writes),
         });
-        for write in &transfer.writes {
+        for write in transfer.writes() {
             held.transfers.insert(write.attempt, transfer.clone());
         }
         self.count.send_modify(|count| *count += 1);
@@ -123,7 +123,7 @@ impl Leases {
     /// with their next heartbeat.
     pub fn image_deleted(&self, image: &ImageId) {
         for transfer in self.held.lock().transfers.values() {
-            if transfer.writes.iter().any(|write| write.image == *image) {
+            if transfer.is_of(image) {
                 transfer.stop(StopReason::Deleted);
             }
         }
@@ -234,7 +234,8 @@ impl Leases {
         gauge!("fresnel_transfer_oldest_seconds").set(oldest.unwrap_or_default().as_secs_f64());
         for transfer in held.transfers.values() {
             let age = transfer.started.elapsed();
-            let image = transfer.writes.first().map(|w| w.image.as_str());
+            let image = transfer.image();
+            let image = image.as_ref().map(ImageId::as_str);
             let received_bytes = transfer.received_bytes();
             let bytes_per_second = received_bytes as f64 / age.as_secs_f64();
             let age_seconds = age.as_secs();
@@ -276,8 +277,27 @@ impl Transfer {
     }
 
     /// Its attempts.
-    pub fn writes(&self) -> &[DeadWrite] {
-        &self.writes
+    pub fn writes(&self) -> Vec<DeadWrite> {
+        self.writes.lock().clone()
+    }
+
+    /// The image of its attempts.
+    pub fn image(&self) -> Option<ImageId> {
+        let writes = self.writes.lock();
+        writes.first().map(|write| write.image.clone())
+    }
+
+    /// An attempt writes something else than was known at its beginning.
+    pub fn set_object(&self, attempt: Attempt, object: &str) {
+        let mut writes = self.writes.lock();
+        for write in writes.iter_mut().filter(|w| w.attempt == attempt) {
+            object.clone_into(&mut write.object);
+        }
+    }
+
+    fn is_of(&self, image: &ImageId) -> bool {
+        let writes = self.writes.lock();
+        writes.iter().any(|write| write.image == *image)
     }
 
     /// What has arrived.
@@ -328,11 +348,12 @@ impl Covered {
 impl Drop for Covered {
     fn drop(&mut self) {
         let mut held = self.leases.held.lock();
-        for write in &self.transfer.writes {
+        let writes = self.transfer.writes();
+        for write in &writes {
             held.transfers.remove(&write.attempt);
         }
         if !self.settled {
-            held.leave_over(self.transfer.writes.iter().cloned());
+            held.leave_over(writes);
         }
         drop(held);
         self.leases.count.send_modify(|count| *count -= 1);

@@ -12,7 +12,7 @@ use tracing::{Instrument, Span, debug, info, warn};
 
 use super::{
     Caller, Control, Error, Result, Rule,
-    db::{self, DeadWrite, NewWrite, Reservation},
+    db::{self, Db, DeadWrite, NewWrite, Reservation},
     image::now,
     lease::{Covered, Transfer},
     quota::Growth,
@@ -59,6 +59,7 @@ pub struct Upload {
 /// Control's end of the line to a running upload.
 #[derive(Debug)]
 pub struct UploadSteward {
+    db: Db,
     transfer: Arc<Transfer>,
     growth: Option<Arc<Growth>>,
     gone: CancellationToken,
@@ -101,6 +102,7 @@ async fn whole(
     let upload = control.upload_begin(&caller, request).await?;
     let transfer = upload.covered.transfer().clone();
     let steward = UploadSteward {
+        db: control.db.clone(),
         transfer: transfer.clone(),
         growth: upload.growth.clone(),
         gone,
@@ -302,7 +304,7 @@ impl Upload {
                 // The row went to another node, which may have looked for our object before we
                 // published it.
                 for write in self.covered.transfer().writes() {
-                    if let Err(error) = sweep::discard(&self.control, write).await {
+                    if let Err(error) = sweep::discard(&self.control, &write).await {
                         warn!(attempt = %write.attempt, %error, "Could not remove a lost upload's bytes");
                     }
                 }
@@ -324,9 +326,9 @@ impl Upload {
     async fn undo(self) {
         let transfer = self.covered.transfer();
         for write in transfer.writes() {
-            if let Err(error) = sweep::end(&self.control, transfer.node(), write).await {
+            if let Err(error) = sweep::end(&self.control, transfer.node(), &write).await {
                 warn!(image.id = %write.image, %error, "Could not end a failed upload; the sweep will");
-                self.control.leases.leave_over([write.clone()]);
+                self.control.leases.leave_over([write]);
             }
         }
         self.covered.settle();
@@ -370,6 +372,20 @@ impl Steward for UploadSteward {
         }
     }
 
+    async fn opened(&self, attempt: Attempt, object: &str) -> Result<(), StopReason> {
+        // First here: what is recorded last is never less than what is known.
+        self.transfer.set_object(attempt, object);
+        let node = self.transfer.node();
+        let recorded = self.db.write_object(attempt, node, object).await;
+        recorded.map_err(|error| match error {
+            db::Error::Lost => StopReason::LeaseLost,
+            error => {
+                warn!(%attempt, %error, "Could not record what an upload writes");
+                StopReason::Unrecorded
+            }
+        })
+    }
+
     async fn stored(&self, receipt: &Receipt) {
         debug!(store = %receipt.store, url = receipt.url, "Stored");
     }
@@ -392,6 +408,7 @@ fn told(image: ImageId, error: data::Error) -> Error {
             data::Error::Stopped(StopReason::LeaseLost).into()
         }
         data::Error::Store(store::Error::Full(_)) => Error::MediaFull,
+        data::Error::Store(error @ store::Error::TooLarge { .. }) => Error::Store(error),
         data::Error::Store(store::Error::Denied(_)) => Error::MediaDenied,
         data::Error::Store(store::Error::ReadOnly(_)) => Error::AddDisabled,
         other => other.into(),
@@ -401,7 +418,8 @@ fn told(image: ImageId, error: data::Error) -> Error {
 /// The one line and the numbers that an upload leaves.
 fn record(caller: &Caller, transfer: &Transfer, outcome: &Result<()>) {
     let id = caller.request_id.as_str();
-    let image = transfer.writes().first().map(|w| w.image.as_str());
+    let image = transfer.image();
+    let image = image.as_ref().map(ImageId::as_str);
     let received_bytes = transfer.received_bytes();
     let seconds = transfer.started().elapsed().as_secs_f64();
     let bytes_per_second = received_bytes as f64 / seconds;

@@ -79,6 +79,9 @@ async fn carry(
     let mut intake = Intake::new(plane, plan, admission.await.map_err(|_| Error::Busy)?);
     for line in lines.iter_mut() {
         line.open(plane, plan).await?;
+        if let Some(object) = line.object() {
+            steward.opened(line.target.intent.attempt, object).await?;
+        }
     }
     while let Some(mut bytes) = intake.receive(source, lines).await? {
         intake.count(bytes.len() as u64)?;
@@ -106,6 +109,8 @@ struct Sums {
 struct Intake<'a> {
     plan: &'a WritePlan,
     admission: Admission,
+    /// A store has to gather: what is short only takes room there.
+    gathers: bool,
     buffer: Option<Buffer>,
     inspection: Inspection,
     digests: digest::Stream,
@@ -125,6 +130,10 @@ impl<'a> Intake<'a> {
         Self {
             plan,
             admission,
+            gathers: plan.targets.iter().any(|target| {
+                let store = plane.stores.get(&target.store);
+                store.is_some_and(|store| store.gathers_bytes() > 0)
+            }),
             buffer: None,
             inspection: Inspection::new(&plan.expect),
             digests: plane.engine.open(algorithms),
@@ -157,7 +166,9 @@ impl<'a> Intake<'a> {
                 return Ok(received);
             }
             if self.admission.is_borrowing() {
-                self.flush(lines).await?;
+                if !self.gathers {
+                    self.flush(lines).await?;
+                }
                 spill(lines).await?;
             }
         }
@@ -299,6 +310,11 @@ impl<'a> Line<'a> {
             }
             Err(error) => self.lose(error),
         }
+    }
+
+    /// What it really writes, where that was not known before.
+    fn object(&self) -> Option<&str> {
+        self.writer.as_ref()?.object()
     }
 
     async fn write(&mut self, chunk: Chunk<AtRest>) -> Result<(), store::Error> {

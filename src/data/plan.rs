@@ -115,6 +115,9 @@ pub enum StopReason {
     /// Another node may have taken the image over.
     #[error("the lease on the image was lost")]
     LeaseLost,
+    /// The journal does not take what the transfer is about to do.
+    #[error("the journal cannot be written")]
+    Unrecorded,
     /// No room left for the project.
     #[error("the quota is spent")]
     QuotaSpent,

@@ -402,7 +402,13 @@ async fn write(writer: &mut dyn Writer, mut content: &[u8]) -> Result<()> {
     let memory = pool.admit(&store, std::time::Duration::MAX).await;
     let memory = memory.expect("a fresh pool has room");
     while !content.is_empty() {
-        let mut buffer = memory.buffer().await;
+        let mut buffer = match memory.try_buffer() {
+            Some(buffer) => buffer,
+            None => {
+                writer.spill().await?;
+                memory.buffer().await
+            }
+        };
         let len = buffer.fill(content);
         content = &content[len..];
         writer.write(buffer.freeze::<AtRest>()).await?;

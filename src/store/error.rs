@@ -46,6 +46,17 @@ pub enum Error {
     /// The store cannot tell what lies in it.
     #[error("store {0} cannot list what lies in it")]
     Unlistable(StoreId),
+    /// The object is larger than the store can take with the memory that it has.
+    #[error(
+        "store {store} takes images of at most {limit_bytes} bytes: its parts are as large as its \
+         memory lets them be, [fresnel] memory_limit_mib, and there are at most 10,000"
+    )]
+    TooLarge {
+        /// The store.
+        store: StoreId,
+        /// What it takes.
+        limit_bytes: u64,
+    },
     /// The store does not answer.
     #[error("store {0} does not answer")]
     Unavailable(StoreId),

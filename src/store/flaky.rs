@@ -104,6 +104,10 @@ impl Store for Flaky {
         }))
     }
 
+    fn gathers_bytes(&self) -> usize {
+        self.inner.gathers_bytes()
+    }
+
     async fn reader(&self, url: &str, range: ByteRange, memory: Claim) -> Result<Box<dyn Reader>> {
         let reader = self.inner.reader(url, range, memory);
         Ok(Box::new(FlakyReader {
@@ -155,6 +159,10 @@ impl Writer for FlakyWriter {
     // Not counted: when it is called depends on who else needs memory.
     async fn spill(&mut self) -> Result<()> {
         self.inner.spill().await
+    }
+
+    fn object(&self) -> Option<&str> {
+        self.inner.object()
     }
 
     async fn commit(self: Box<Self>) -> Result<Published> {

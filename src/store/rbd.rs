@@ -18,7 +18,6 @@ mod growth;
 mod list;
 mod read;
 mod trash;
-mod window;
 mod write;
 
 use std::{

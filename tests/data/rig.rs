@@ -195,6 +195,10 @@ impl Steward for TestSteward {
         Ok(())
     }
 
+    async fn opened(&self, _attempt: Attempt, _object: &str) -> Result<(), StopReason> {
+        Ok(())
+    }
+
     async fn stored(&self, _receipt: &Receipt) {}
 
     async fn stopped(&self) -> StopReason {

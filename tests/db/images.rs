@@ -18,6 +18,7 @@ claims!(
     a_change_that_changes_nothing_succeeds,
     a_removed_property_is_revived,
     locations_come_and_go,
+    credentials_of_old_locations_are_read_over,
     the_import_lock_is_not_ours,
     a_lost_move_changes_nothing,
     one_of_many_moves_wins,
@@ -124,6 +125,15 @@ async fn a_removed_property_is_revived(db: Db) {
         db.image_save(&without, &with).await.unwrap();
         assert_eq!(get(&db, &with).await.properties, with.properties);
     }
+}
+
+/// Older Glances wrote an S3 server's keys into addresses.
+async fn credentials_of_old_locations_are_read_over(db: Db) {
+    let mut image = image("one");
+    image.locations = vec![location("s3://KEY:sec/ret@host/bucket/one")];
+    db.image_create(&image).await.unwrap();
+    let read = db.image(&image.id, &admin()).await.unwrap().image;
+    assert_eq!(read.locations[0].url, "s3://host/bucket/one");
 }
 
 async fn locations_come_and_go(db: Db) {

@@ -13,6 +13,7 @@ claims!(
     a_write_begins_and_finishes,
     of_two_nodes_that_begin_one_writes,
     a_lost_begin_leaves_no_write,
+    a_write_may_learn_its_object,
     a_fenced_write_publishes_nothing,
     a_write_past_its_lease_publishes_nothing,
     a_deleted_image_takes_no_bytes,
@@ -66,6 +67,26 @@ async fn a_lost_begin_leaves_no_write(db: Db) {
     let begun = upload.begin(&db).await;
     assert!(matches!(begun, Err(Error::NotFound)), "{begun:?}");
     assert_eq!(db.writes_dead(10).await.unwrap(), []);
+}
+
+/// What the sweep finds is what the writer came to know, and after a fence it may know nothing more.
+async fn a_write_may_learn_its_object(db: Db) {
+    let upload = Upload::new(&db, LEASE).await;
+    upload.begin(&db).await.unwrap();
+    let (attempt, owner) = (upload.attempts[0], upload.node);
+    db.write_object(attempt, owner, "bucket/key?upload=é")
+        .await
+        .unwrap();
+    let stranger = node(&db, LEASE).await;
+    let stolen = db.write_object(attempt, stranger, "other").await;
+    assert!(matches!(stolen, Err(Error::Lost)), "{stolen:?}");
+    assert!(db.write_fence(attempt, owner).await.unwrap());
+    let late = db.write_object(attempt, owner, "other").await;
+    assert!(matches!(late, Err(Error::Lost)), "{late:?}");
+    db.node_leave(owner).await.unwrap();
+    let dead = db.writes_dead(10).await.unwrap();
+    let found = dead.iter().find(|dead| dead.attempt == attempt).unwrap();
+    assert_eq!(found.object, "bucket/key?upload=é");
 }
 
 async fn a_fenced_write_publishes_nothing(db: Db) {

@@ -2,18 +2,22 @@
 
 use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
-use openssl::hash::{MessageDigest, hash};
+use openssl::hash::MessageDigest;
 use serde_json::Value;
 
 use crate::support::{
     free_address,
+    images::digest,
     lab::{self, Ceph},
     process::Fresnel,
     wait_until,
-    wire::{self, Payload, Request, Response, Upload},
+    wire::{Payload, Request, Response, Upload},
 };
 
-pub(super) const MIB: usize = 1 << 20;
+pub(super) use crate::support::images::{
+    MIB, ask, content, create, data_path, delete, show, text, upload,
+};
+
 /// What is left of an attempt is gone by then: a dead client's watch holds its image for 30 s.
 pub(super) const CLEAN_LIMIT: Duration = Duration::from_secs(90);
 
@@ -163,46 +167,6 @@ impl<'a> Rig<'a> {
     }
 }
 
-pub(super) fn create(address: SocketAddr) -> String {
-    let request = Request::new("POST", "/v2/images").header("content-type", "application/json");
-    let request = request.body(r#"{"disk_format": "raw", "container_format": "bare"}"#);
-    let answer = ask(address, &request);
-    assert_eq!(answer.status, 201);
-    text(&answer.json()["id"])
-}
-
-pub(super) fn upload(address: SocketAddr, image: &str, body: Payload) -> Response {
-    let request = Request::new("PUT", &data_path(image));
-    let mut request = request.header("content-type", "application/octet-stream");
-    request.body = body;
-    ask(address, &request)
-}
-
-pub(super) fn show(address: SocketAddr, image: &str) -> Value {
-    let answer = ask(
-        address,
-        &Request::new("GET", &format!("/v2/images/{image}")),
-    );
-    assert_eq!(answer.status, 200, "{image}");
-    answer.json()
-}
-
-pub(super) fn delete(address: SocketAddr, image: &str) -> Response {
-    ask(
-        address,
-        &Request::new("DELETE", &format!("/v2/images/{image}")),
-    )
-}
-
-pub(super) fn ask(address: SocketAddr, request: &Request) -> Response {
-    wire::exchange(address, request)
-        .unwrap_or_else(|error| panic!("{} {}: {error}", request.method, request.target))
-}
-
-pub(super) fn data_path(image: &str) -> String {
-    format!("/v2/images/{image}/file")
-}
-
 /// The image's snapshot, as `rbd export` writes it.
 pub(super) fn export(ceph: &Ceph, image: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
@@ -266,22 +230,4 @@ pub(super) fn shut_out_writers(ceph: &Ceph, name: &str) {
         let mut shut_out = ceph.command("ceph", "admin");
         lab::run(shut_out.args(["osd", "blocklist", "add", &address]));
     }
-}
-
-/// Bytes that are no format, the same for a seed.
-pub(super) fn content(len: usize, seed: u64) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    let mut stream = blake3::Hasher::new();
-    stream.update(&seed.to_le_bytes());
-    stream.finalize_xof().fill(&mut bytes);
-    bytes
-}
-
-pub(super) fn text(value: &Value) -> String {
-    value.as_str().unwrap().to_owned()
-}
-
-fn digest(algorithm: MessageDigest, content: &[u8]) -> String {
-    let digest = hash(algorithm, content).unwrap();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

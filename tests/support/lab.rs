@@ -140,6 +140,47 @@ impl Ceph {
     }
 }
 
+/// A real S3 server, Ceph's radosgw, and a user that may make buckets.
+#[derive(Debug)]
+pub(crate) struct S3Server {
+    /// With its scheme.
+    pub(crate) url: String,
+    pub(crate) access_key: String,
+    pub(crate) secret_key: String,
+}
+
+/// The S3 server that all tests share: nobody ends it, and everybody removes what they made.
+pub(crate) fn s3() -> &'static S3Server {
+    static SHARED: OnceLock<S3Server> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let printed = run(&mut script("radosgw-up"));
+        let mut lines = printed.lines().map(str::to_owned);
+        let mut line = || lines.next().expect("radosgw-up prints three lines");
+        S3Server {
+            url: line(),
+            access_key: line(),
+            secret_key: line(),
+        }
+    })
+}
+
+impl S3Server {
+    /// The lines of configuration that make a bucket of it the only store, named `s3`, reached at `url`;
+    /// more options of it may follow.
+    pub(crate) fn store(&self, url: &str, bucket: &str) -> String {
+        let Self {
+            access_key,
+            secret_key,
+            ..
+        } = self;
+        format!(
+            "[DEFAULT]\nenabled_backends = s3:s3\n[glance_store]\ndefault_backend = s3\n[s3]\n\
+             s3_store_host = {url}\ns3_store_access_key = {access_key}\ns3_store_secret_key = {secret_key}\n\
+             s3_store_bucket = {bucket}\ns3_store_create_bucket_on_put = true\n"
+        )
+    }
+}
+
 fn ceph_up(arguments: &[&str]) -> PathBuf {
     let printed = run(script("ceph-up").args(arguments));
     printed.trim().into()

@@ -188,6 +188,23 @@ impl Db {
         })
     }
 
+    /// Records what an attempt really writes, before its first byte.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the attempt was fenced or the node's lease ran out.
+    pub async fn write_object(&self, attempt: Attempt, node: NodeId, object: &str) -> Result<()> {
+        let mut sql = Sql::new(format!(
+            "UPDATE fresnel_writes SET object = ? WHERE attempt = ? AND node_id = ? \
+             AND fenced_by IS NULL AND NOT ({})",
+            expired(self.pool.dialect(), "node_id")
+        ));
+        sql.bind(object).bind(attempt.to_string());
+        match self.pool.execute(sql.bind(node.to_string())).await? {
+            1 => Ok(()),
+            _ => Err(Error::Lost),
+        }
+    }
+
     /// Publishes: takes the attempts' rows away and moves the image, all or nothing.
     ///
     /// # Errors

@@ -14,7 +14,10 @@ use super::{
     dialect::Dialect,
     error::{Error, Result},
 };
-use crate::model::{Image, ImageId, Location, LocationStatus, ProjectId, Status};
+use crate::{
+    model::{Image, ImageId, Location, LocationStatus, ProjectId, Status},
+    store::s3::without_credentials,
+};
 
 /// The kind of a row: cell 0.
 const IMAGE: i64 = 0;
@@ -197,7 +200,7 @@ fn location(id: i64, row: &Row) -> Result<Location> {
     };
     Ok(Location {
         id: Some(id),
-        url: cell(row.text(3), TABLE, "value")?,
+        url: without_credentials(cell(row.text(3), TABLE, "value")?),
         metadata,
         status,
     })

@@ -21,7 +21,8 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Config, window::Window};
+use super::Config;
+use crate::store::window::Window;
 
 /// Blocking calls of one connection at once: a cluster that is dead holds so many threads and no
 /// more.
@@ -67,7 +68,7 @@ impl Connections {
     /// None yet. `window_bytes` is what all writes together may have in flight.
     pub fn new(window_bytes: usize) -> Self {
         Self {
-            window: Arc::new(Window::new(window_bytes)),
+            window: Arc::new(Window::new(window_bytes, "fresnel_rbd_in_flight_bytes")),
             known: Mutex::default(),
         }
     }

@@ -22,11 +22,10 @@ use super::{
     delete::{self, CLEAN_UP_PATIENCE},
     draft::{self, Draft, Names},
     growth::Growth,
-    window::Place,
 };
 use crate::{
     buf::{AtRest, Chunk, is_zero},
-    store::{Published, Writer},
+    store::{Published, Writer, window::Place},
 };
 
 /// Writes one image.

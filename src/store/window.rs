@@ -1,4 +1,4 @@
-//! The window: how much memory all RBD writes of the process have in flight together.
+//! A window: how much memory several writers have in flight together.
 //!
 //! It is smaller than the pool of buffers, so that one upload alone keeps a dozen objects in flight
 //! and the next is still admitted. A writer that has nothing in flight always gets in: each of
@@ -16,23 +16,27 @@ use crate::base::limits::{CHUNK_BYTES, MIB};
 pub(super) struct Window {
     places: Arc<Semaphore>,
     chunks: u32,
+    gauge: &'static str,
 }
 
-/// The place of an object in flight: it is given back when the library needs its memory no more.
+/// The place of an object in flight: it is given back when nobody needs its memory any more.
 #[derive(Debug)]
 pub(super) struct Place {
     bytes: u64,
+    gauge: &'static str,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Window {
-    pub(super) fn new(bytes: usize) -> Self {
+    /// The gauge of that name counts the bytes in flight, also those that nobody waits for any more.
+    pub(super) fn new(bytes: usize, gauge: &'static str) -> Self {
         let chunks = u32::try_from(bytes / CHUNK_BYTES)
             .unwrap_or(u32::MAX)
             .max(1);
         Self {
             places: Arc::new(Semaphore::new(chunks as usize)),
             chunks,
+            gauge,
         }
     }
 
@@ -47,9 +51,10 @@ impl Window {
             let permit = places.acquire_many_owned(wanted).await;
             Some(permit.expect("the window is never closed"))
         };
-        in_flight().increment(bytes as f64);
+        gauge!(self.gauge).increment(bytes as f64);
         Place {
             bytes,
+            gauge: self.gauge,
             _permit: permit,
         }
     }
@@ -63,13 +68,8 @@ impl Window {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        in_flight().decrement(self.bytes as f64);
+        gauge!(self.gauge).decrement(self.bytes as f64);
     }
-}
-
-/// Bytes that librbd holds, also those of a write that nobody waits for any more.
-fn in_flight() -> metrics::Gauge {
-    gauge!("fresnel_rbd_in_flight_bytes")
 }
 
 #[cfg(test)]
@@ -84,7 +84,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_window_lets_in_whoever_has_nothing_in_flight() {
-        let window = Window::new(16 * MIB);
+        let window = Window::new(16 * MIB, "test");
         let first = window.enter(8, 8, false).await;
         let _second = window.enter(8, 8, false).await;
         assert!(timeout(SHORT, window.enter(8, 8, false)).await.is_err());
@@ -95,7 +95,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_object_larger_than_the_window_goes_alone() {
-        let window = Window::new(4 * MIB);
+        let window = Window::new(4 * MIB, "test");
         let _place = window.enter(32, 32, false).await;
         assert!(timeout(SHORT, window.enter(1, 1, false)).await.is_err());
     }
