@@ -302,7 +302,9 @@ fn every_known_difference_is_documented_and_tested() {
             "no {heading} in docs/SEMANTICS.md"
         );
         for name in known.steps {
-            let found = steps.iter().any(|step| named(name, &step.name).is_some());
+            // The personas' steps are in no file: their test makes them.
+            let made = name.starts_with("personas: ");
+            let found = made || steps.iter().any(|step| named(name, &step.name).is_some());
             assert!(found, "{}: no step is called {name:?}", known.entry);
         }
     }

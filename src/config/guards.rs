@@ -25,6 +25,12 @@ pub(crate) const GUARDS: &[Guard] = &[
         reason: "encrypted locations are not supported yet",
     },
     Guard {
+        section: "image_import_opts",
+        name: "image_import_plugins",
+        harmless: &["[]", "no_op", "[no_op]", "['no_op']"],
+        reason: "import plugins are not supported yet: images would be stored as they come",
+    },
+    Guard {
         section: "key_manager",
         name: "backend",
         harmless: &[],
