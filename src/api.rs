@@ -35,8 +35,8 @@ use route::{Endpoint, Route, to};
 pub use settings::Settings;
 
 use v2::{
-    discovery, image_actions, image_data, image_locations, image_members, image_tags, images,
-    schemas, stores,
+    discovery, image_actions, image_data, image_import, image_locations, image_members, image_tags,
+    images, schemas, stores, tasks,
 };
 
 /// The result of a handler.
@@ -66,6 +66,9 @@ const ROUTES: &[Route] = &[
         Endpoint::bare("GET", to!(image_data::download)),
         Endpoint::new("PUT", to!(image_data::upload)),
     ]),
+    Route::new("/images/{image}/import", &[
+        Endpoint::new("POST", to!(image_import::import)),
+    ]),
     Route::new("/images/{image}/locations", &[
         Endpoint::bare("GET", to!(image_locations::list)),
         Endpoint::new("POST", to!(image_locations::add)),
@@ -79,20 +82,35 @@ const ROUTES: &[Route] = &[
         Endpoint::new("PUT", to!(image_members::update)),
         Endpoint::bare("DELETE", to!(image_members::delete)),
     ]),
+    Route::new("/images/{image}/stage", &[
+        Endpoint::new("PUT", to!(image_import::stage)),
+    ]),
     Route::new("/images/{image}/tags/{tag}", &[
         Endpoint::bare("PUT", to!(image_tags::add)),
         Endpoint::bare("DELETE", to!(image_tags::remove)),
     ]),
     Route::new("/stores/{store}/{image}", &[Endpoint::bare("DELETE", to!(stores::delete))]),
+    Route::lax("/images/{image}/tasks", &[
+        Endpoint::bare("GET", to!(image_import::tasks)),
+    ]),
     Route::new("/schemas/image", &[Endpoint::bare("GET", to!(schemas::image))]),
     Route::new("/schemas/images", &[Endpoint::bare("GET", to!(schemas::images))]),
     Route::new("/schemas/member", &[Endpoint::bare("GET", to!(schemas::member))]),
     Route::new("/schemas/members", &[Endpoint::bare("GET", to!(schemas::members))]),
+    Route::new("/schemas/task", &[Endpoint::bare("GET", to!(schemas::task))]),
+    Route::new("/schemas/tasks", &[Endpoint::bare("GET", to!(schemas::tasks))]),
     Route::new("/info/import", &[Endpoint::bare("GET", to!(discovery::import))]),
     Route::new("/info/stores", &[Endpoint::bare("GET", to!(discovery::stores))]),
     Route::new("/info/stores/detail", &[Endpoint::bare("GET", to!(discovery::stores_detail))]),
     Route::new("/info/property-protections", &[
         Endpoint::bare("GET", to!(discovery::property_protections)),
+    ]),
+    Route::new("/tasks", &[
+        Endpoint::new("GET", to!(tasks::list)),
+    ]),
+    Route::new("/tasks/{task}", &[
+        Endpoint::new("GET", to!(tasks::show)),
+        Endpoint::new("DELETE", to!(tasks::delete)),
     ]),
     Route::lax("/info/usage", &[Endpoint::new("GET", to!(discovery::usage))]),
 ];
@@ -171,15 +189,16 @@ impl Api {
             return Answer::of("/", document);
         };
         let asked = Asked::of(&head);
-        let (caller, id) = match self.caller(&mut head, path).await {
+        let (caller, token, id) = match self.caller(&mut head, path).await {
             Ok(known) => known,
             Err(error) => return Answer::of("/v2", error.render(&asked, "")),
         };
-        let call = Call::new(caller, head, body, scheme);
+        let call = Call::new(caller, token, head, body, scheme);
         let (route, result) = route::dispatch(self, ROUTES, call, path).await;
         let mut response = result.unwrap_or_else(|error| error.render(&asked, &id));
         if let Ok(value) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert(REQUEST_ID, value);
+            // Another worker that was asked for the client has its own.
+            response.headers_mut().entry(REQUEST_ID).or_insert(value);
         }
         Answer {
             route,
@@ -188,9 +207,13 @@ impl Api {
         }
     }
 
-    /// Who asks, and the request's id, which is looked at after the token. The tokens go no further
-    /// than here.
-    async fn caller(&self, head: &mut Parts, path: &str) -> Result<(Caller, String)> {
+    /// Who asks, with which token, and the request's id, which is looked at after the token. The token
+    /// goes to no other service than the worker that has what is asked for.
+    async fn caller(
+        &self,
+        head: &mut Parts,
+        path: &str,
+    ) -> Result<(Caller, Option<Secret>, String)> {
         let shown = identity::take(&mut head.headers);
         let id = self.request_id(head);
         let path = format!("/v2{path}");
@@ -202,7 +225,7 @@ impl Api {
         };
         let known_id = id.as_deref().unwrap_or_default().to_owned();
         let caller = self.control.authenticate(presented, known_id).await?;
-        Ok((caller, id?))
+        Ok((caller, shown.user, id?))
     }
 
     /// The client's, with the prefix it must have, or a new one.

@@ -7,6 +7,7 @@ mod metrics;
 pub mod policy;
 pub mod repair;
 mod service;
+mod staging;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};

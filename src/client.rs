@@ -2,5 +2,6 @@
 
 pub mod judge;
 pub mod keystone;
+pub mod peer;
 pub mod s3;
 pub mod transport;

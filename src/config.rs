@@ -17,6 +17,7 @@ mod files;
 mod fresnel;
 mod guards;
 mod image_format;
+mod import;
 mod keystone;
 mod listen;
 mod middleware;
@@ -138,6 +139,7 @@ pub(crate) const TABLES: &[Table] = &[
     default::Api::TABLE,
     keystone::Access::TABLE,
     default::Images::TABLE,
+    import::Import::TABLE,
     default::Backends::TABLE,
     default::Logs::TABLE,
     database::Database::TABLE,
@@ -150,6 +152,8 @@ pub(crate) const TABLES: &[Table] = &[
     stores::FILE,
     stores::RBD,
     stores::S3,
+    import::StagingStore::TABLE,
+    import::Tasks::TABLE,
     image_format::ImageFormat::TABLE,
     policy::OsloPolicy::TABLE,
     policy::Protection::TABLE,
@@ -185,6 +189,13 @@ fn from_files(
     let image_schema = image_schema(&mut reader, fresnel.image_schema_file.as_deref());
     let (policy, protections) = policy::read(&mut reader, files, &mut warnings);
     let stores = stores::read(&mut reader, &mut warnings);
+    let import = import::read(
+        &mut reader,
+        &stores,
+        fresnel.staging_store.as_deref(),
+        api.public_endpoint.as_ref(),
+        &mut warnings,
+    );
     warnings.extend(unsupported::warnings(&reader, &stores));
     let findings = reader.finish();
     problems.extend(findings.problems);
@@ -206,10 +217,11 @@ fn from_files(
         digest_engine: fresnel.digest_engine,
         policy,
         protections,
-        control: control_settings(images, formats, fresnel.size_hint_property, &stores),
+        control: control_settings(images, formats, fresnel.size_hint_property, import, &stores),
         data: crate::data::Settings {
             admission_wait: Duration::from_secs(fresnel.admission_wait_seconds.into()),
             min_rate_bytes_per_second: fresnel.min_rate_bytes_per_second.into(),
+            lag_max: Duration::from_secs(fresnel.target_lag_seconds.into()),
         },
         memory_limit_bytes: fresnel.memory_limit_mib as usize * MIB,
         rbd_window_bytes: fresnel.rbd_window_mib as usize * MIB,
@@ -248,6 +260,7 @@ fn control_settings(
     images: default::Images,
     formats: image_format::ImageFormat,
     size_hint_property: Option<String>,
+    import: crate::control::import::Settings,
     stores: &Stores,
 ) -> crate::control::Settings {
     crate::control::Settings {
@@ -275,7 +288,9 @@ fn control_settings(
             .stores
             .iter()
             .map(|store| store.settings.clone())
+            .filter(|store| store.id != import.staging.store)
             .collect(),
+        import,
     }
 }
 

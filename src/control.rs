@@ -3,12 +3,14 @@
 //!
 //! Every operation reads the same way: load, allow, check, move the status, persist.
 
+mod attempts;
 pub mod auth;
 pub mod caller;
 pub mod db;
 pub mod download;
 pub mod error;
 pub mod image;
+pub mod import;
 pub mod job;
 pub mod lease;
 pub mod location;
@@ -19,8 +21,10 @@ pub mod quota;
 pub mod recover;
 pub mod scrub;
 pub mod settings;
+mod stage;
 pub mod sweep;
 pub mod tag;
+pub mod task;
 pub mod upload;
 
 use std::sync::Arc;
@@ -28,7 +32,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::{
-    client::keystone::Limits,
+    client::{keystone::Limits, peer::Peer},
     model::Location,
     store::{Registry, Store},
 };
@@ -61,6 +65,8 @@ pub struct Control {
     pub protections: Protections,
     /// What covers this process's uploads.
     pub leases: Arc<Leases>,
+    /// Asks other workers for what only they have.
+    pub peer: Option<Peer>,
     /// Tells [`job::run`] that there is work.
     pub job_added: Notify,
 }
@@ -77,6 +83,7 @@ impl Control {
             policy: Policy::default(),
             protections: Protections::default(),
             leases,
+            peer: None,
             job_added: Notify::new(),
         }
     }

@@ -12,19 +12,25 @@ pub mod error;
 pub mod ingress;
 pub mod inspect;
 pub mod plan;
+mod readahead;
 pub mod rehash;
 pub mod stage;
+pub mod stored;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{buf::Pool, model::Attempt, store::Registry};
+use crate::{
+    buf::Pool,
+    model::{Attempt, StoreId},
+    store::Registry,
+};
 
 pub use crate::store::{Error as StoreError, Piece};
 pub use error::{Error, Result};
-pub use plan::{DeclaredSize, Expect, ReadPlan, Receipt, StopReason, Target, WritePlan};
+pub use plan::{DeclaredSize, Expect, Known, ReadPlan, Receipt, StopReason, Target, WritePlan};
 
 /// What moves bytes: one value a process.
 #[derive(Clone, Debug)]
@@ -46,6 +52,8 @@ pub struct Settings {
     pub admission_wait: Duration,
     /// A sender that stays below it for [`ingress::PACE_WINDOW`] is [`Error::TooSlow`]; 0 is off.
     pub min_rate_bytes_per_second: u64,
+    /// A store that the upload can do without is lost when the others wait for it as long as this.
+    pub lag_max: Duration,
 }
 
 impl Default for Settings {
@@ -53,6 +61,7 @@ impl Default for Settings {
         Self {
             admission_wait: Duration::from_secs(30),
             min_rate_bytes_per_second: 1024,
+            lag_max: Duration::from_secs(60),
         }
     }
 }
@@ -77,6 +86,9 @@ pub trait Steward: Send + Sync {
 
     /// A target is written and published.
     async fn stored(&self, receipt: &Receipt);
+
+    /// A target has failed. The upload goes on if it can do without.
+    fn lost(&self, _store: &StoreId, _error: &StoreError) {}
 
     /// Ready when the transfer must stop; every wait on socket, pool or store is raced against it.
     async fn stopped(&self) -> StopReason;

@@ -8,6 +8,7 @@ pub mod image;
 pub mod location;
 pub mod range;
 pub mod status;
+pub mod task;
 
 pub use digest::{Digests, HashAlgorithm};
 pub use id::{Attempt, ImageId, ProjectId, StoreId};
@@ -15,3 +16,4 @@ pub use image::{Image, Member, MemberStatus, Visibility};
 pub use location::{Location, LocationStatus};
 pub use range::{ByteRange, RangeError, RangeRequest};
 pub use status::{Status, WrongTransition};
+pub use task::{Task, TaskId, TaskStatus};

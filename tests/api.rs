@@ -3,6 +3,7 @@
 
 mod actions;
 mod images;
+mod imports;
 mod info;
 mod list;
 mod locations;

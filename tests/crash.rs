@@ -1,6 +1,7 @@
 //! The real binary, ended in the middle of uploads: nothing half-published, nothing left, and the
 //! image takes another upload.
 
+mod import;
 mod job;
 mod kill;
 mod sleep;
@@ -30,6 +31,7 @@ struct Pair {
     left: Fresnel,
     right: Fresnel,
     images: PathBuf,
+    staging: PathBuf,
     database: String,
     _folder: tempfile::TempDir,
 }
@@ -40,11 +42,13 @@ impl Pair {
         let database = format!("fresnel_crash_{}", uuid::Uuid::new_v4().simple());
         let url = lab::run(lab::script(up).args(["--database", &database]));
         let folder = tempfile::tempdir().unwrap();
-        let images = folder.path().join("images");
+        let (images, staging) = (folder.path().join("images"), folder.path().join("staging"));
         let lines = format!(
-            "{OPTIONS}[database]\nconnection = {}\n[glance_store]\nfilesystem_store_datadir = {}\n",
+            "{OPTIONS}[database]\nconnection = {}\n[glance_store]\nfilesystem_store_datadir = {}\n\
+             [DEFAULT]\nnode_staging_uri = file://{}\n",
             url.trim(),
-            images.display()
+            images.display(),
+            staging.display()
         );
         let config = folder.path().join("sync.conf");
         std::fs::write(&config, format!("[fresnel]\n{lines}")).unwrap();
@@ -54,6 +58,7 @@ impl Pair {
             left: Fresnel::start(&lines),
             right: Fresnel::start(&lines),
             images,
+            staging,
             database: url.trim().to_owned(),
             _folder: folder,
         }

@@ -30,6 +30,8 @@ const MULTI: &[&str] = &["versions", "images", "data", "stores", "schemas", "inf
 const LIMITS: &[&str] = &["limits", "versions"];
 const LOCATIONS: &[&str] = &["locations"];
 const IDENTITY: &[&str] = &["identity"];
+const IMPORTS: &[&str] = &["imports"];
+const IMPORT_SINGLE: &[&str] = &["import_single"];
 const REGISTERED: &[&str] = &["registered"];
 
 /// What a background task of either may take.
@@ -70,6 +72,13 @@ fn locations_answer_as_glance_does() {
         "DEFAULT.image_location_quota=1",
     ];
     Pair::start(&["--identity"], &options).compare(LOCATIONS);
+}
+
+#[test]
+fn imports_answer_as_glance_does() {
+    let options = ["DEFAULT.enabled_import_methods=[glance-direct,copy-image]"];
+    Pair::start(&["--multi", "--identity"], &options).compare(IMPORTS);
+    Pair::start(&["--identity"], &options).compare(IMPORT_SINGLE);
 }
 
 #[test]
@@ -213,7 +222,7 @@ impl Pair {
 /// What Glance's own file does not decide for us: log, database, directories.
 fn own_places(folder: &Path) -> String {
     format!(
-        "[DEFAULT]\nlog_file =\nnode_staging_uri = file://{0}/staging\n\
+        "[DEFAULT]\nlog_file =\nworker_self_reference_url =\nnode_staging_uri = file://{0}/staging\n\
          [database]\nconnection = sqlite:///{0}/fresnel.sqlite\n\
          [glance_store]\nfilesystem_store_datadir = {0}/images\n\
          [fast]\nfilesystem_store_datadir = {0}/images\n\
@@ -293,7 +302,17 @@ fn complaint(step: &Step, glance: &Shown, ours: &Shown) -> Option<String> {
 fn every_known_difference_is_documented_and_tested() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let semantics = std::fs::read_to_string(root.join("docs/SEMANTICS.md")).unwrap();
-    let areas = [SINGLE, MULTI, LIMITS, LOCATIONS, REGISTERED, IDENTITY].concat();
+    let areas = [
+        SINGLE,
+        MULTI,
+        LIMITS,
+        LOCATIONS,
+        REGISTERED,
+        IDENTITY,
+        IMPORTS,
+        IMPORT_SINGLE,
+    ]
+    .concat();
     let steps: Vec<_> = areas.iter().flat_map(|area| script::read(area)).collect();
     for known in KNOWN {
         let heading = format!("### {}\n", known.entry);

@@ -7,7 +7,7 @@ use ::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts
 
 use super::schema::Violation;
 use crate::{
-    control::{self, db, location::Refusal},
+    control::{self, db, import, location::Refusal},
     data::{self, StoreError},
     http::{self, Response},
     model::RangeError,
@@ -64,6 +64,18 @@ pub enum Error {
     /// A route of multi-store mode.
     #[error("Multi backend is not supported at this site.")]
     SingleStore,
+    /// Staging is for imports that this site does not have.
+    #[error("'glance-direct' method is not available at this site.")]
+    NoStaging,
+    /// What another worker answered, who was asked for the client.
+    #[error("another worker answered {0}")]
+    Forwarded(StatusCode),
+    /// Nobody deletes tasks.
+    #[error(
+        "This operation is currently not permitted on Glance Tasks. They are auto deleted after \
+         reaching the time based on their expires_at property."
+    )]
+    TaskDelete,
     /// The route has other methods.
     #[error("the method is not allowed")]
     MethodNotAllowed {
@@ -170,7 +182,9 @@ impl Error {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Explanation)
             }
             Self::NotFound => (StatusCode::NOT_FOUND, Log),
-            Self::SingleStore => (StatusCode::NOT_FOUND, Explanation),
+            Self::SingleStore | Self::NoStaging => (StatusCode::NOT_FOUND, Explanation),
+            Self::Forwarded(status) => (*status, Log),
+            Self::TaskDelete => (StatusCode::METHOD_NOT_ALLOWED, Explanation),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, Log),
             Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, Log),
             Self::PatchMediaType | Self::DataMediaType(_) => {
@@ -235,6 +249,7 @@ impl Error {
             Self::MethodNotAllowed { allow } => {
                 Some((header::ALLOW, HeaderValue::from_str(allow).ok()?))
             }
+            Self::TaskDelete => Some((header::ALLOW, HeaderValue::from_static("GET"))),
             Self::PatchMediaType => Some((
                 HeaderName::from_static("accept-patch"),
                 HeaderValue::from_static(
@@ -275,6 +290,7 @@ fn of_control(error: &control::Error) -> Verdict {
         | E::MembersDenied { .. }
         | E::MembersUnlisted(_)
         | E::DataDeactivated
+        | E::TaskHidden(_)
         | E::MarkerHidden(_) => (StatusCode::FORBIDDEN, Explanation),
         E::OwnerFixed | E::PropertyFixed(_) => (StatusCode::FORBIDDEN, Detail),
         E::ImageNotFound(_)
@@ -282,12 +298,14 @@ fn of_control(error: &control::Error) -> Verdict {
         | E::NothingToDelete(_)
         | E::DeniedAsMissing(_)
         | E::NoMembers
+        | E::TaskNotFound(_)
         | E::MemberNotFound { .. } => (StatusCode::NOT_FOUND, Explanation),
         E::Hidden | E::NoSuchTag => (StatusCode::NOT_FOUND, Log),
         E::DuplicateImage(_)
         | E::DuplicateMember { .. }
         | E::InUse(_)
         | E::NotQueued(_)
+        | E::StagedTwice(_)
         | E::Conflict => (StatusCode::CONFLICT, Explanation),
         E::NoSuchProperty(_) | E::PropertyPresent(_) => (StatusCode::CONFLICT, Detail),
         E::Status(_)
@@ -299,6 +317,7 @@ fn of_control(error: &control::Error) -> Verdict {
         | E::WideTag
         | E::MemberStatus
         | E::UnknownStore(_)
+        | E::TaskMarker(_)
         | E::MarkerNotFound(_) => (StatusCode::BAD_REQUEST, Explanation),
         E::TooManyProperties { .. }
         | E::TooManyTags { .. }
@@ -318,10 +337,30 @@ fn of_control(error: &control::Error) -> Verdict {
         }
         E::MediaDenied => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
         E::Location(refusal) => of_location(refusal),
+        E::Import(refusal) => of_import(refusal),
         E::Crashed | E::Staged(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log),
         E::Store(error) => of_store(error),
         E::Data(error) => of_data(error),
         E::Db(error) => of_db(error),
+    }
+}
+
+fn of_import(refusal: &import::Refusal) -> Verdict {
+    use import::Refusal as R;
+    match refusal {
+        R::StageHost => (StatusCode::BAD_GATEWAY, Explanation),
+        R::StageHostSilent => (StatusCode::GATEWAY_TIMEOUT, Explanation),
+        R::Active
+        | R::NotActive
+        | R::NotQueued(_)
+        | R::NotStaged
+        | R::FormatUnset(_)
+        | R::ActiveTask
+        | R::Overtaken(_)
+        | R::UnknownStore(_) => (StatusCode::CONFLICT, Explanation),
+        R::AllAndSome | R::HeaderAndSome | R::Present(_) | R::SingleStore(_) | R::Address(_) => {
+            (StatusCode::BAD_REQUEST, Explanation)
+        }
     }
 }
 
@@ -380,6 +419,7 @@ fn of_data(error: &data::Error) -> Verdict {
             (StatusCode::BAD_REQUEST, Explanation)
         }
         data::Error::Lost(_) => (StatusCode::NOT_FOUND, Log),
+        data::Error::Changed(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log),
         data::Error::Store(error) => of_store(error),
         data::Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
     }
@@ -392,6 +432,7 @@ fn of_db(error: &db::Error) -> Verdict {
         db::Error::Conflict
         | db::Error::Duplicate(_)
         | db::Error::Lost
+        | db::Error::Locked
         | db::Error::Taken
         | db::Error::NotFound
         | db::Error::OverQuota(_)

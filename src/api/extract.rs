@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{Error, Result};
 use crate::{
+    base::secret::Secret,
     control::Caller,
     http::{RequestBody, request::ReadError},
     model::ImageId,
@@ -18,6 +19,8 @@ const BODY_CODINGS: [&str; 5] = ["chunked", "compress", "deflate", "gzip", "iden
 pub struct Call {
     /// Who asks.
     pub caller: Caller,
+    /// The token with which it asks, for other workers of this service alone.
+    pub(super) token: Option<Secret>,
     /// Method, target, headers.
     pub head: Parts,
     /// Still on the wire.
@@ -29,9 +32,16 @@ pub struct Call {
 }
 
 impl Call {
-    pub(super) fn new(caller: Caller, head: Parts, body: RequestBody, scheme: Scheme) -> Self {
+    pub(super) fn new(
+        caller: Caller,
+        token: Option<Secret>,
+        head: Parts,
+        body: RequestBody,
+        scheme: Scheme,
+    ) -> Self {
         Self {
             caller,
+            token,
             head,
             body,
             scheme,

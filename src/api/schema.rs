@@ -19,6 +19,9 @@ const BASE_PROPERTIES: &str = include_str!("schema/base.json");
 /// The attributes of a member.
 const MEMBER_PROPERTIES: &str = include_str!("schema/member.json");
 
+/// The attributes of a task.
+const TASK_PROPERTIES: &str = include_str!("schema/task.json");
+
 /// What a service says of a location that it registers.
 const REGISTRATION_PROPERTIES: &str = include_str!("schema/registration.json");
 
@@ -33,6 +36,10 @@ pub struct Schemas {
     pub member: Bytes,
     /// `GET /v2/schemas/members`.
     pub members: Bytes,
+    /// `GET /v2/schemas/task`.
+    pub task: Bytes,
+    /// `GET /v2/schemas/tasks`.
+    pub tasks: Bytes,
     properties: Map<String, Value>,
     schema: Value,
     validator: Validator,
@@ -71,11 +78,14 @@ impl Schemas {
         let images = collection("images", &image, true);
         let member = json!({"name": "member", "properties": member_properties()});
         let members = collection("members", &member, false);
+        let (task, tasks) = tasks();
         Ok(Self {
             image: document(&image),
             images: document(&images),
             member: document(&member),
             members: document(&members),
+            task: document(&task),
+            tasks: document(&tasks),
             properties,
             schema: image.clone(),
             validator: Validator::new(image)?,
@@ -202,6 +212,16 @@ fn base_properties(disk_formats: &[String], container_formats: &[String]) -> Map
         properties[name]["enum"] = formats;
     }
     properties
+}
+
+/// The schemas of a task, and of tasks, which are listed without what they are about.
+fn tasks() -> (Value, Value) {
+    let whole: Map<String, Value> =
+        serde_json::from_str(TASK_PROPERTIES).expect("task.json is an object");
+    let mut stub = whole.clone();
+    stub.retain(|name, _| !["input", "result", "message"].contains(&name.as_str()));
+    let schema = |properties| json!({"name": "task", "properties": properties});
+    (schema(whole), collection("tasks", &schema(stub), true))
 }
 
 fn member_properties() -> Value {

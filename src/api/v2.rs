@@ -3,12 +3,14 @@
 pub mod discovery;
 pub mod image_actions;
 pub mod image_data;
+pub mod image_import;
 pub mod image_locations;
 pub mod image_members;
 pub mod image_tags;
 pub mod images;
 pub mod schemas;
 pub mod stores;
+pub mod tasks;
 
 use ::http::{HeaderValue, StatusCode, header};
 use bytes::Bytes;

@@ -10,14 +10,13 @@ use crate::http::{Body, Response};
 const MEDIA_TYPE: &str = "application/vnd.openstack.images-";
 
 /// The minor versions that work, in Glance's order. Left out are those whose promise is not kept
-/// yet: 2.10 to 2.13 (copy and delete by store, image tasks, usage), 2.14, 2.16 and 2.18 (the
-/// cache). Clients look for these before they use them.
-const MULTISTORE: [&str; 12] = [
-    "v2.15", "v2.9", "v2.8", CURRENT, "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1",
-    "v2.0",
+/// yet: 2.14, 2.16 and 2.18 (the cache). Clients look for these before they use them.
+const MULTISTORE: [&str; 16] = [
+    "v2.15", "v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8", CURRENT, "v2.7", "v2.6", "v2.5",
+    "v2.4", "v2.3", "v2.2", "v2.1", "v2.0",
 ];
 
-/// 2.8 is multi-store mode's.
+/// 2.8 and 2.10 to 2.13 are multi-store mode's.
 const SINGLE_STORE: [&str; 11] = [
     "v2.15", "v2.9", CURRENT, "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0",
 ];

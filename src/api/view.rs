@@ -1,5 +1,9 @@
 //! Images and members as the API shows them (reference A.3.1, A.7), written straight into bytes.
 
+mod task;
+
+use std::fmt;
+
 use bytes::Bytes;
 use chrono::{Datelike, NaiveDateTime, Timelike};
 use serde::{
@@ -12,6 +16,8 @@ use crate::{
     control::{Caller, Settings},
     model::{Image, Location, LocationStatus, Member, Status},
 };
+
+pub use task::{image_tasks, task, tasks};
 
 /// The attributes of every image that a client may set.
 pub(super) const SETTABLE: [&str; 10] = [
@@ -301,8 +307,15 @@ struct Time(NaiveDateTime);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = &self.0;
-        serializer.collect_str(&format_args!(
+        write!(
+            f,
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
             time.year(),
             time.month(),
@@ -310,12 +323,12 @@ impl Serialize for Time {
             time.hour(),
             time.minute(),
             time.second()
-        ))
+        )
     }
 }
 
 /// Text that is written without being put together first.
-struct Text<'a>(std::fmt::Arguments<'a>);
+struct Text<'a>(fmt::Arguments<'a>);
 
 impl Serialize for Text<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

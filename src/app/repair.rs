@@ -63,7 +63,11 @@ pub async fn recover(
     dry_run: bool,
     tell: &mut (dyn FnMut(&Mended) + Send),
 ) -> anyhow::Result<()> {
-    let staging = config.data_dir.join("staging");
+    let local = config.control.import.staging.local.as_ref();
+    let staging = local.map_or_else(
+        || config.data_dir.join("staging"),
+        |local| local.path.clone(),
+    );
     let repair = Repair::begin(config).await?;
     let options = recover::Options {
         older_than,

@@ -8,12 +8,15 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::metrics;
+use super::{metrics, staging};
 use crate::{
     api::Api,
     base::telemetry,
     buf::Pool,
-    client::keystone::{self, Endpoint, Limits, Session},
+    client::{
+        keystone::{self, Endpoint, Limits, Session},
+        peer::Peer,
+    },
     config::{Config, Keystone, Kind, Tokens},
     control::{Auth, Control, Db, Leases, Policy, Protections, auth, job, sweep},
     data::{Plane, digest::Engine},
@@ -21,7 +24,7 @@ use crate::{
     model::StoreId,
     store::{
         self, Registry, Store,
-        file::{FileIo, FileStore},
+        file::{self, FileIo, FileStore},
         rbd::{Connections, RbdStore},
         s3::S3Store,
     },
@@ -40,7 +43,7 @@ pub struct Service {
 impl Service {
     /// Listens first, so that a taken port is told before anything is touched; then opens the
     /// stores and the database, enters the node's lease and serves.
-    pub async fn start(config: Config) -> anyhow::Result<Self> {
+    pub async fn start(mut config: Config) -> anyhow::Result<Self> {
         let listener = Listener::bind(&config.http).await?;
         let address = listener.local_addr()?;
         let scheme = if config.http.tls.is_some() {
@@ -48,10 +51,6 @@ impl Service {
         } else {
             "http"
         };
-        // Staged data has its directory from the start, as operators size and mount it.
-        let staging = config.data_dir.join("staging");
-        fs::create_dir_all(&staging)
-            .with_context(|| format!("cannot create {}", staging.display()))?;
         let stores = open_stores(&config)?;
         let plane = Arc::new(Plane {
             pool: Pool::with_gathering(config.memory_limit_bytes, gathering(&stores)),
@@ -66,13 +65,18 @@ impl Service {
         let protections = config.protections.as_ref();
         let protections = protections.map(|settings| Protections::load(settings, &policy));
         let Keystone { tokens, limits } = config.keystone;
+        if let Some(local) = &mut config.control.import.staging.local {
+            local.host = hostname();
+        }
         let control = Arc::new(Control {
             auth: tokens.map(by_keystone).transpose()?.unwrap_or_default(),
             limits: limits.map(of_keystone).transpose()?,
             protections: protections.transpose()?.unwrap_or_default(),
+            peer: Some(Peer::new().context("cannot ask other workers")?),
             policy,
             ..Control::new(db, stores, config.control, leases.clone())
         });
+        staging::clean(&control).await;
         let api = Arc::new(Api::new(control.clone(), plane.clone(), config.api)?);
         let jobs = job::run(control.clone(), plane);
         let (shutdown, drain) = http::drain();
@@ -183,8 +187,17 @@ pub(super) fn each_store(
     let io = FileIo::start(config.file_io).context("cannot start file I/O")?;
     let ceph = Arc::new(Connections::new(config.rbd_window_bytes));
     let stores = &config.stores.stores;
-    let share_bytes = Pool::share_bytes(config.memory_limit_bytes, stores.len());
-    Ok(stores.iter().map(move |store| {
+    let staging = config.control.import.staging.local.as_ref();
+    let shares = stores.len() + usize::from(staging.is_some());
+    let share_bytes = Pool::share_bytes(config.memory_limit_bytes, shares);
+    let staging = staging.map(|local| {
+        let id = config.control.import.staging.store.clone();
+        let files = file::Config::in_dir(&local.path);
+        let opened = FileStore::open(id.clone(), files, io.clone());
+        let opened: store::Result<Arc<dyn Store>> = opened.map(|opened| Arc::new(opened) as _);
+        (id, opened)
+    });
+    let stores = stores.iter().map(move |store| {
         let id = store.settings.id.clone();
         let opened: store::Result<Arc<dyn Store>> = match &store.kind {
             Kind::File(file) => FileStore::open(id.clone(), file.clone(), io.clone())
@@ -195,7 +208,14 @@ pub(super) fn each_store(
                 .map(|opened| Arc::new(opened) as _),
         };
         (id, opened)
-    }))
+    });
+    Ok(stores.chain(staging))
+}
+
+/// The name of this host: who else sees its directories is not known.
+fn hostname() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
 }
 
 fn gathering(stores: &Registry) -> Vec<(StoreId, usize)> {

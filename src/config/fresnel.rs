@@ -28,6 +28,13 @@ section! {
         admission_wait_seconds: u32 = "30";
         /// Bytes a second below which a client's transfer is ended; 0 turns that off.
         min_rate_bytes_per_second: u32 = "1024";
+        /// One of `enabled_backends` in which staged data waits for its import, so that every node
+        /// can import what any has staged. No image rests there, and clients do not see it. Unset:
+        /// a directory, as in Glance.
+        staging_store: Option<String>;
+        /// Seconds for which an import waits for a store that it can do without
+        /// (`all_stores_must_succeed` is false) while others could go on; then that store has failed.
+        target_lag_seconds: u32 = "60", min 1;
         /// The operator's `schema-image.json`, in place of Glance's stock one.
         image_schema_file: Option<String>;
         /// How image files are written: `ring` (io_uring), `threads`, or `auto`, which takes the ring

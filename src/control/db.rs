@@ -16,6 +16,7 @@ mod conn;
 mod dialect;
 mod error;
 mod image;
+mod import;
 mod job;
 mod journal;
 mod list;
@@ -28,6 +29,8 @@ mod save;
 mod schema;
 mod scrub;
 mod sql;
+mod staged;
+mod task;
 mod together;
 mod url;
 
@@ -36,6 +39,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use crate::model::{Image, ProjectId};
 
 pub use error::{Error, Result};
+pub use import::{ImportEnd, ImportStart, Stale};
 pub use job::{Job, JobId, JobKind, NewJob};
 pub use journal::{DeadWrite, NewWrite, NodeId};
 pub use list::{Column, Comparison, Direction, Filter, ListQuery, Listed, SortKey, TimeColumn};
@@ -46,6 +50,8 @@ pub use quota::{
 };
 pub use schema::{Check, Version};
 pub use scrub::Fate;
+pub use staged::Staged;
+pub use task::{Ended, TASK_SORT_KEYS, TaskQuery};
 pub use url::{UrlError, masked};
 
 use pool::Pool;
@@ -150,6 +156,16 @@ pub struct Viewer {
     pub project: Option<ProjectId>,
     /// Sees everything.
     pub is_admin: bool,
+}
+
+impl Viewer {
+    /// Sees everything.
+    pub fn everything() -> Self {
+        Self {
+            project: None,
+            is_admin: true,
+        }
+    }
 }
 
 /// An image, and the membership through which the viewer sees it.

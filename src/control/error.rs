@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use super::{db, location, policy::Rule};
+use super::{db, import, location, policy::Rule};
 use crate::{
     client::keystone,
     data,
-    model::{ImageId, ProjectId, RangeError, Status, StoreId, WrongTransition},
+    model::{ImageId, ProjectId, RangeError, Status, StoreId, TaskId, WrongTransition},
     store,
 };
 
@@ -226,6 +226,21 @@ pub enum Error {
     /// A location is refused.
     #[error(transparent)]
     Location(#[from] location::Refusal),
+    /// An import is refused.
+    #[error(transparent)]
+    Import(#[from] import::Refusal),
+    /// No such task. The text is what was asked for.
+    #[error("No task found with ID {0}")]
+    TaskNotFound(String),
+    /// A task of another project.
+    #[error("Forbidding request, task {0} is not visible")]
+    TaskHidden(TaskId),
+    /// The list's marker is no task.
+    #[error("No task found with ID {0}")]
+    TaskMarker(TaskId),
+    /// The image's name in staging is taken.
+    #[error("The image {0} has data on staging")]
+    StagedTwice(ImageId),
     /// Another request changed the image first.
     #[error("An object with the same identifier is currently being operated on.")]
     Conflict,

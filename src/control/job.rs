@@ -5,11 +5,16 @@
 //! that it is not held any more and stops.
 
 mod digest;
+mod import;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use metrics::counter;
-use tokio::{select, task::JoinSet, time::sleep};
+use tokio::{
+    select,
+    task::{Id, JoinSet},
+    time::sleep,
+};
 use tracing::{info, warn};
 
 use super::{
@@ -19,13 +24,14 @@ use super::{
 use crate::data::Plane;
 
 pub use digest::DigestInput;
+pub use import::ImportInput;
 
 /// How often a node looks for jobs of others.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// How often it asks whether a job still is its own.
 const HOLD_EVERY: Duration = Duration::from_secs(2);
-/// Jobs of this process at once: they read whole images.
-const JOBS_MAX: usize = 2;
+/// How often an import is begun that never ends, and so perhaps ends its nodes.
+const IMPORTS_MAX: u32 = 10;
 /// The jobs of one look.
 const ROWS_MAX: u32 = 100;
 /// The longest rest between two attempts.
@@ -40,26 +46,51 @@ enum Outcome {
     Lost,
 }
 
+impl JobKind {
+    /// Jobs of the kind that a process does at once: they read whole images. Somebody waits for an
+    /// import, and nobody for a digest.
+    fn at_once_max(self) -> usize {
+        match self {
+            Self::Digest => 2,
+            Self::Import => 16,
+        }
+    }
+}
+
 /// Works for ever.
 pub async fn run(control: Arc<Control>, plane: Arc<Plane>) {
     let mut running = JoinSet::new();
+    let mut kinds: HashMap<Id, JobKind> = HashMap::new();
     loop {
-        while running.len() < JOBS_MAX
-            && let Some((job, node)) = take(&control).await
-        {
-            running.spawn(attempt(control.clone(), plane.clone(), job, node));
+        while let Some((job, node)) = take(&control, &kinds).await {
+            let kind = job.kind;
+            let task = running.spawn(attempt(control.clone(), plane.clone(), job, node));
+            kinds.insert(task.id(), kind);
         }
         select! {
-            _ = running.join_next(), if !running.is_empty() => {}
+            ended = running.join_next_with_id(), if !running.is_empty() => {
+                let id = match ended {
+                    Some(Ok((id, ()))) => Some(id),
+                    // Its panic is logged where it happens.
+                    Some(Err(error)) => Some(error.id()),
+                    None => None,
+                };
+                id.map(|id| kinds.remove(&id));
+            }
             () = control.job_added.notified() => {}
             () = sleep(LOOK_EVERY) => {}
         }
     }
 }
 
-/// Takes the oldest job that this node can do.
-async fn take(control: &Control) -> Option<(Job, NodeId)> {
-    let waiting = control.db.jobs_waiting(ROWS_MAX).await;
+/// Takes the oldest job that this node can do and has hands for.
+async fn take(control: &Control, running: &HashMap<Id, JobKind>) -> Option<(Job, NodeId)> {
+    let has_hands = |kind: &JobKind| {
+        let same = running.values().filter(|running| *running == kind);
+        same.count() < kind.at_once_max()
+    };
+    let kinds: Vec<JobKind> = JobKind::ALL.into_iter().filter(has_hands).collect();
+    let waiting = control.db.jobs_waiting(&kinds, ROWS_MAX).await;
     let waiting = waiting.unwrap_or_else(|error| {
         warn!(%error, "Could not look for jobs");
         Vec::new()
@@ -68,6 +99,7 @@ async fn take(control: &Control) -> Option<(Job, NodeId)> {
     for mut job in waiting {
         let can = match job.kind {
             JobKind::Digest => digest::is_possible(control, &job),
+            JobKind::Import => import::is_possible(control, &job).await,
         };
         if !can {
             continue;
@@ -88,6 +120,11 @@ async fn attempt(control: Arc<Control>, plane: Arc<Plane>, job: Job, node: NodeI
     let work = async {
         match job.kind {
             JobKind::Digest => digest::run(&control, &plane, &job, node).await,
+            JobKind::Import if job.attempts > IMPORTS_MAX => {
+                let given_up = import::give_up(&control, &job, node).await;
+                given_up.map(|()| Outcome::Done)
+            }
+            JobKind::Import => import::run(&control, &plane, &job, node).await,
         }
     };
     let outcome = select! {
@@ -122,10 +159,13 @@ async fn lost(control: &Control, job: &Job, node: NodeId) {
 }
 
 /// Tries again later, or gives up.
-async fn failed(control: &Control, job: &Job, node: NodeId, error: &Error) {
+async fn failed(control: &Arc<Control>, job: &Job, node: NodeId, error: &Error) {
     let (id, attempts) = (&job.image, job.attempts);
     let kind = job.kind.as_str();
-    let tries_max = control.settings.http_retries.saturating_add(1);
+    let tries_max = match job.kind {
+        JobKind::Digest => control.settings.http_retries.saturating_add(1),
+        JobKind::Import => IMPORTS_MAX,
+    };
     let recorded = if attempts < tries_max {
         warn!(image.id = %id, job = kind, attempts, %error, "A job failed; it will be tried again");
         let rest = Duration::from_secs(1 << attempts.min(6)).min(REST_MAX);
@@ -135,6 +175,7 @@ async fn failed(control: &Control, job: &Job, node: NodeId, error: &Error) {
         warn!(image.id = %id, job = kind, attempts, %error, "A job failed for good");
         match job.kind {
             JobKind::Digest => digest::give_up(control, job, node).await,
+            JobKind::Import => import::give_up(control, job, node).await,
         }
     };
     if let Err(error) = recorded {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::import;
 use crate::{
     data::DeclaredSize,
     model::{HashAlgorithm, Image, StoreId},
@@ -49,6 +50,8 @@ pub struct Settings {
     pub delayed_delete: bool,
     /// `scrub_time`: how long it waits at least.
     pub scrub_time: Duration,
+    /// How images are imported.
+    pub import: import::Settings,
     /// Whether `enabled_backends` is set. Without it the service answers as Glance's
     /// single-store mode does.
     pub multistore: bool,
@@ -94,6 +97,7 @@ impl Default for Settings {
             http_retries: 3,
             delayed_delete: false,
             scrub_time: Duration::ZERO,
+            import: import::Settings::default(),
             multistore: false,
             stores: Vec::new(),
         }

@@ -15,7 +15,10 @@ use super::{
     Control, Result,
     db::{DeadWrite, NodeId},
 };
-use crate::store::{self, Intent};
+use crate::{
+    model::ImageId,
+    store::{self, Intent},
+};
 
 /// How often it looks.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(3);
@@ -43,6 +46,7 @@ pub async fn once(control: &Control) {
         }
     });
     ended.await;
+    control.sweep_staged().await;
     let dead = match control.db.writes_dead(ROWS_MAX).await {
         Ok(dead) => dead,
         Err(error) => {
@@ -64,6 +68,19 @@ pub async fn once(control: &Control) {
         }
     });
     ended.await;
+}
+
+/// Ends the dead attempts at one image, before it is begun again.
+///
+/// # Errors
+/// As [`end`].
+pub(super) async fn end_dead(control: &Control, node: NodeId, image: &ImageId) -> Result<()> {
+    for write in control.db.writes_dead(ROWS_MAX).await? {
+        if write.image == *image {
+            end(control, node, &write).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Fences an attempt, removes its bytes and returns its image to `queued`; that order, but for this

@@ -1,5 +1,6 @@
 //! An upload: `queued` to `saving` before the first byte, `saving` to `active` after the last, and
-//! back to `queued` when it fails at any step by any cause.
+//! back to `queued` when it fails at any step by any cause. Staging is an upload into the staging
+//! store, from `queued` to `uploading`.
 
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use tracing::{Instrument, Span, debug, info, warn};
 
 use super::{
     Caller, Control, Error, Result, Rule,
-    db::{self, Db, DeadWrite, NewWrite, Reservation},
+    attempts::Attempts,
+    db::{self, Bounds, NewWrite, Reservation},
     image::now,
     lease::{Covered, Transfer},
     quota::Growth,
@@ -20,7 +22,7 @@ use super::{
 };
 use crate::{
     data::{
-        self, DeclaredSize, Expect, Plane, Receipt, Source, Steward, StopReason, Target, WritePlan,
+        self, DeclaredSize, Expect, Known, Plane, Receipt, Source, Steward, StopReason, WritePlan,
         ingress,
     },
     model::{Attempt, Image, ImageId, Location, LocationStatus, Status, StoreId},
@@ -34,8 +36,17 @@ pub struct UploadRequest {
     pub image: ImageId,
     /// Its bytes.
     pub size: DeclaredSize,
-    /// The store that it asked for; ignored in single-store mode.
-    pub store: Option<String>,
+    /// Where they go.
+    pub to: Destination,
+}
+
+/// Where the bytes of a request go.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// Into the store that it asked for, or the default; ignored in single-store mode.
+    Store(Option<String>),
+    /// Into staging, for an import to come.
+    Staging,
 }
 
 /// An upload on a task of its own, because a handler's future dies with the connection and could
@@ -46,10 +57,11 @@ pub struct Running {
     _gone: DropGuard,
 }
 
-/// An image in `saving`, and the right to move it on.
+/// An image in `saving` or `uploading`, and the right to move it on.
 #[derive(Debug)]
 pub struct Upload {
     control: Arc<Control>,
+    is_staging: bool,
     saving: Image,
     plan: WritePlan,
     covered: Covered,
@@ -59,7 +71,7 @@ pub struct Upload {
 /// Control's end of the line to a running upload.
 #[derive(Debug)]
 pub struct UploadSteward {
-    db: Db,
+    control: Arc<Control>,
     transfer: Arc<Transfer>,
     growth: Option<Arc<Growth>>,
     gone: CancellationToken,
@@ -99,10 +111,19 @@ async fn whole(
     mut source: Box<dyn Source>,
     gone: CancellationToken,
 ) -> Result<()> {
-    let upload = control.upload_begin(&caller, request).await?;
+    let upload = match request.to {
+        Destination::Store(store) => {
+            let begun = control.upload_begin(&caller, request.image, request.size, store);
+            begun.await?
+        }
+        Destination::Staging => {
+            let begun = control.stage_begin(&caller, request.image, request.size);
+            begun.await?
+        }
+    };
     let transfer = upload.covered.transfer().clone();
     let steward = UploadSteward {
-        db: control.db.clone(),
+        control: control.clone(),
         transfer: transfer.clone(),
         growth: upload.growth.clone(),
         gone,
@@ -125,11 +146,12 @@ impl Control {
     pub async fn upload_begin(
         self: &Arc<Self>,
         caller: &Caller,
-        request: UploadRequest,
+        id: ImageId,
+        size: DeclaredSize,
+        store: Option<String>,
     ) -> Result<Upload> {
         caller.may_change()?;
-        let store = self.store_for(request.store.as_deref())?;
-        let id = request.image;
+        let store = self.store_for(store.as_deref())?;
         let queued = self.load(caller, &id, Error::ImageNotFound).await?;
         let denied = || Error::UploadDenied(id.clone());
         let allowed = self.allow(Rule::UploadImage, caller, &queued);
@@ -145,46 +167,47 @@ impl Control {
         if !caller.owns(&queued) {
             return Err(denied());
         }
-        let size = self.settings.presized(request.size, &queued);
+        let size = self.settings.presized(size, &queued);
         let intent = self.intend(&store, &id, size).await?;
-        let covered = self.leases.cover(|node| {
-            vec![DeadWrite {
-                attempt: intent.attempt,
-                image: id.clone(),
-                node,
-                store: store.clone(),
-                object: intent.object.clone(),
-            }]
-        });
+        let bounds = self.bounds(caller).await?.map(Bounds::of_upload);
+        let Attempts {
+            covered,
+            targets,
+            writes,
+        } = self.attempts(vec![(store, intent)], true);
         let plan = WritePlan {
             image: id.clone(),
             size,
             limit_bytes: self.settings.image_size_cap_bytes,
-            targets: vec![Target {
-                store: store.clone(),
-                intent: intent.clone(),
-                required: true,
-            }],
-            os_hash_algo: self.settings.hashing_algorithm,
-            expect,
+            targets,
+            os_hash_algo: Some(self.settings.hashing_algorithm),
+            expect: Some(expect),
+            known: Known::default(),
         };
-        let write = NewWrite {
-            attempt: intent.attempt,
-            node: covered.transfer().node(),
-            store,
-            object: intent.object,
-        };
-        match self.begin(caller, &queued, &saving, write, size).await {
-            Ok(growth) => Ok(Upload {
-                control: self.clone(),
-                saving,
-                plan,
-                covered,
-                growth,
-            }),
+        let begun = self.begin((&queued, &saving), &writes, bounds, Bounds::of_upload, size);
+        self.begun(begun.await, covered, |covered, growth| Upload {
+            control: self.clone(),
+            is_staging: false,
+            saving,
+            plan,
+            covered,
+            growth,
+        })
+    }
+
+    /// An upload, if its records could be written.
+    pub(super) fn begun(
+        &self,
+        begun: Result<Option<Arc<Growth>>>,
+        covered: Covered,
+        upload: impl FnOnce(Covered, Option<Arc<Growth>>) -> Upload,
+    ) -> Result<Upload> {
+        match begun {
+            Ok(growth) => Ok(upload(covered, growth)),
             Err(Error::Db(db::Error::Conflict | db::Error::NotFound)) => {
+                let image = covered.transfer().writes().first().map(|w| w.image.clone());
                 covered.settle();
-                Err(Error::GoneDuringUpload(id))
+                Err(Error::GoneDuringUpload(image.expect("it has an attempt")))
             }
             // Perhaps it was written: the sweep looks.
             Err(error @ Error::Db(_)) => Err(error),
@@ -195,49 +218,57 @@ impl Control {
         }
     }
 
-    /// Records the write, and reserves for it where the caller's project has a quota.
-    async fn begin(
+    /// Records the writes, and reserves for them where the caller's project has a quota.
+    pub(super) async fn begin(
         &self,
-        caller: &Caller,
-        queued: &Image,
-        saving: &Image,
-        write: NewWrite,
+        (queued, saving): (&Image, &Image),
+        writes: &[NewWrite],
+        mut bounds: Option<Bounds>,
+        narrow: fn(Bounds) -> Bounds,
         size: DeclaredSize,
     ) -> Result<Option<Arc<Growth>>> {
         let size_bytes = size.exact();
-        let attempts = vec![write.attempt];
-        let writes = [write];
-        let mut bounds = self.bounds(caller).await?;
+        let attempts: Vec<Attempt> = writes.iter().map(|write| write.attempt).collect();
         loop {
             let reservation = bounds.clone();
             let reservation = reservation.map(|bounds| Reservation { bounds, size_bytes });
             let begun = self
                 .db
-                .write_begin(queued, saving, &writes, reservation.as_ref());
+                .write_begin(queued, saving, writes, reservation.as_ref());
             match begun.await {
                 Ok(()) => {
                     return Ok(reservation.and_then(|r| Growth::of(&self.db, r, attempts)));
                 }
-                Err(error) => self.try_again(&mut bounds, error).await?,
+                Err(error) => self.try_again(&mut bounds, narrow, error).await?,
             }
         }
     }
 
     /// The store that an upload goes to.
-    fn store_for(&self, asked: Option<&str>) -> Result<StoreId> {
+    pub(super) fn store_for(&self, asked: Option<&str>) -> Result<StoreId> {
         match asked {
             Some(name) if self.settings.multistore => {
                 let id = StoreId::new(name);
-                match self.stores.get(&id) {
-                    Some(_) => Ok(id),
-                    None => Err(Error::UnknownStore(id)),
+                match self.is_target(&id) {
+                    true => Ok(id),
+                    false => Err(Error::UnknownStore(id)),
                 }
             }
             _ => Ok(self.stores.default_id().clone()),
         }
     }
 
-    async fn intend(&self, store: &StoreId, image: &ImageId, size: DeclaredSize) -> Result<Intent> {
+    /// Whether images may be put there: it is configured, and not for staging alone.
+    pub(super) fn is_target(&self, id: &StoreId) -> bool {
+        self.stores.get(id).is_some() && *id != self.settings.import.staging.store
+    }
+
+    pub(super) async fn intend(
+        &self,
+        store: &StoreId,
+        image: &ImageId,
+        size: DeclaredSize,
+    ) -> Result<Intent> {
         let store = self.stores.get(store).expect("the store was looked up");
         let attempt = Attempt::random();
         let intent = store.intend(image, attempt, size.exact()).await;
@@ -263,6 +294,24 @@ impl Control {
 }
 
 impl Upload {
+    /// Of an image in `uploading`.
+    pub(super) fn staging(
+        control: Arc<Control>,
+        uploading: Image,
+        plan: WritePlan,
+        covered: Covered,
+        growth: Option<Arc<Growth>>,
+    ) -> Self {
+        Self {
+            control,
+            is_staging: true,
+            saving: uploading,
+            plan,
+            covered,
+            growth,
+        }
+    }
+
     /// What the data plane is to do.
     pub fn plan(&self) -> &WritePlan {
         &self.plan
@@ -276,7 +325,10 @@ impl Upload {
     /// the last it is not known whether the move was recorded: nothing is removed, and the sweep
     /// ends what was not.
     pub async fn finish(self, receipts: &[Receipt]) -> Result<()> {
-        let active = self.active(receipts);
+        let active = match self.is_staging {
+            true => self.staged(receipts),
+            false => self.active(receipts),
+        };
         if let (Some(growth), Some(size_bytes)) = (&self.growth, active.size_bytes)
             && let Err(error) = growth.complete(size_bytes).await
         {
@@ -287,18 +339,26 @@ impl Upload {
         let attempts: Vec<Attempt> = writes.iter().map(|write| write.attempt).collect();
         let node = self.covered.transfer().node();
         let db = &self.control.db;
-        match db
-            .write_finish(&attempts, node, &self.saving, &active)
-            .await
-        {
+        let finished = match self.is_staging {
+            true => {
+                let data = self.control.staged_at(&self.saving.id, &receipts[0]);
+                let finish = db.stage_finish(&attempts, node, &self.saving, &active, &data);
+                finish.await
+            }
+            false => {
+                let finish = db.write_finish(&attempts, node, &self.saving, &active);
+                finish.await
+            }
+        };
+        match finished {
             Ok(()) => {
                 self.covered.settle();
                 Ok(())
             }
             Err(db::Error::Conflict | db::Error::NotFound) => {
-                let id = self.saving.id.clone();
+                let gone = self.gone();
                 self.undo().await;
-                Err(Error::GoneDuringUpload(id))
+                Err(gone)
             }
             Err(db::Error::Lost) => {
                 // The row went to another node, which may have looked for our object before we
@@ -319,34 +379,61 @@ impl Upload {
     pub async fn fail(self, error: data::Error) -> Error {
         let id = self.saving.id.clone();
         let refused = self.growth.as_ref().and_then(|growth| growth.refused());
+        let told = match (self.is_staging, error) {
+            (true, data::Error::Stopped(StopReason::Deleted)) => self.gone(),
+            (true, data::Error::Store(store::Error::AlreadyExists(_))) => Error::StagedTwice(id),
+            (_, error) => told(id, error),
+        };
         self.undo().await;
-        refused.unwrap_or_else(|| told(id, error))
+        refused.unwrap_or(told)
+    }
+
+    /// What is told when the image was deleted, or another was first.
+    fn gone(&self) -> Error {
+        let id = self.saving.id.clone();
+        match self.is_staging {
+            true => Error::ImageNotFound(id),
+            false => Error::GoneDuringUpload(id),
+        }
     }
 
     async fn undo(self) {
-        let transfer = self.covered.transfer();
-        for write in transfer.writes() {
-            if let Err(error) = sweep::end(&self.control, transfer.node(), &write).await {
-                warn!(image.id = %write.image, %error, "Could not end a failed upload; the sweep will");
-                self.control.leases.leave_over([write]);
-            }
-        }
-        self.covered.settle();
+        self.control.undo(self.covered).await;
+    }
+
+    /// Staged data has a size, and is inspected and hashed when it is imported.
+    fn staged(&self, receipts: &[Receipt]) -> Image {
+        let mut image = self.saving.clone();
+        image.updated_at = now();
+        image.size_bytes = receipts.first().map(|receipt| receipt.size_bytes);
+        self.control.mark_staged(&mut image);
+        image
     }
 
     fn active(&self, receipts: &[Receipt]) -> Image {
-        let first = receipts.first().expect("an upload ends with a receipt");
         let mut image = self.saving.clone();
         image.status = Status::Active;
         image.updated_at = now();
-        image.size_bytes = Some(first.size_bytes);
-        image.virtual_size_bytes = first.virtual_size_bytes;
-        image.checksum = Some(first.digests.checksum.clone());
-        image.os_hash_algo = Some(first.digests.os_hash_algo.to_string());
-        image.os_hash_value = Some(first.digests.os_hash_value.clone());
+        self.control.add_stored(&mut image, receipts);
+        image
+    }
+}
+
+impl Control {
+    /// Adds to an image what was stored of it.
+    pub(super) fn add_stored(&self, image: &mut Image, receipts: &[Receipt]) {
+        if let Some(first) = receipts.first() {
+            image.size_bytes = Some(first.size_bytes);
+            image.virtual_size_bytes = first.virtual_size_bytes.or(image.virtual_size_bytes);
+        }
+        if let Some(digests) = receipts.first().and_then(|first| first.digests.as_ref()) {
+            image.checksum = Some(digests.checksum.clone());
+            image.os_hash_algo = Some(digests.os_hash_algo.to_string());
+            image.os_hash_value = Some(digests.os_hash_value.clone());
+        }
         image.locations.extend(receipts.iter().map(|receipt| {
             let mut metadata = Map::new();
-            if self.control.settings.multistore {
+            if self.settings.multistore {
                 metadata.insert("store".to_owned(), Value::from(receipt.store.as_str()));
             }
             Location {
@@ -356,7 +443,6 @@ impl Upload {
                 status: LocationStatus::Active,
             }
         }));
-        image
     }
 }
 
@@ -373,17 +459,7 @@ impl Steward for UploadSteward {
     }
 
     async fn opened(&self, attempt: Attempt, object: &str) -> Result<(), StopReason> {
-        // First here: what is recorded last is never less than what is known.
-        self.transfer.set_object(attempt, object);
-        let node = self.transfer.node();
-        let recorded = self.db.write_object(attempt, node, object).await;
-        recorded.map_err(|error| match error {
-            db::Error::Lost => StopReason::LeaseLost,
-            error => {
-                warn!(%attempt, %error, "Could not record what an upload writes");
-                StopReason::Unrecorded
-            }
-        })
+        self.control.opened(&self.transfer, attempt, object).await
     }
 
     async fn stored(&self, receipt: &Receipt) {
@@ -399,7 +475,7 @@ impl Steward for UploadSteward {
 }
 
 /// A failed transfer, in Glance's words for uploads (reference A.5.1).
-fn told(image: ImageId, error: data::Error) -> Error {
+pub(super) fn told(image: ImageId, error: data::Error) -> Error {
     match error {
         data::Error::Stopped(StopReason::Deleted) => Error::GoneDuringUpload(image),
         data::Error::TooLarge { .. } => Error::ImageTooLarge,

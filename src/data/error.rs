@@ -15,6 +15,9 @@ pub enum Error {
     /// No buffers within `admission_wait_seconds`.
     #[error("the service is busy")]
     Busy,
+    /// The bytes are not those that were recorded earlier.
+    #[error("the data of image {0} is not what it was")]
+    Changed(ImageId),
     /// The client's bytes broke off.
     #[error("the client's data broke off")]
     Client(#[source] io::Error),

@@ -5,7 +5,7 @@
 
 mod pace;
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use bytes::{Buf, Bytes};
 use futures_util::future::join_all;
@@ -23,7 +23,7 @@ use crate::{
     base::limits::MIB,
     buf::{Admission, AtRest, Buffer, Chunk, Plain},
     model::{Digests, HashAlgorithm},
-    store::{self, Published, Writer},
+    store::{self, Writer},
 };
 
 pub use pace::PACE_WINDOW;
@@ -49,7 +49,8 @@ pub async fn ingest(
     source: &mut dyn Source,
     steward: &dyn Steward,
 ) -> Result<Vec<Receipt>> {
-    let mut lines: Vec<Line> = plan.targets.iter().map(Line::new).collect();
+    let lines = plan.targets.iter();
+    let mut lines: Vec<Line> = lines.map(|target| Line::new(target, steward)).collect();
     let outcome = select! {
         biased;
         reason = steward.stopped() => Err(Error::Stopped(reason)),
@@ -95,13 +96,14 @@ async fn carry(
     intake.flush(lines).await?;
     intake.report(steward).await?;
     let sums = intake.finish().await?;
-    publish(lines, &sums, steward).await
+    plan.holds(sums.digests.as_ref())?;
+    publish(lines, &sums).await
 }
 
 /// What an upload's bytes came to.
 struct Sums {
     size_bytes: u64,
-    digests: Digests,
+    digests: Option<Digests>,
     virtual_size_bytes: Option<u64>,
 }
 
@@ -112,8 +114,9 @@ struct Intake<'a> {
     /// A store has to gather: what is short only takes room there.
     gathers: bool,
     buffer: Option<Buffer>,
-    inspection: Inspection,
+    inspection: Option<Inspection>,
     digests: digest::Stream,
+    lag: Duration,
     pace: pace::Pace,
     received_bytes: u64,
     reported_bytes: u64,
@@ -124,8 +127,9 @@ impl<'a> Intake<'a> {
     fn new(plane: &Plane, plan: &'a WritePlan, admission: Admission) -> Self {
         // An image whose os_hash is MD5 is hashed once.
         let algorithms: &[HashAlgorithm] = match plan.os_hash_algo {
-            HashAlgorithm::Md5 => &[HashAlgorithm::Md5],
-            other => &[HashAlgorithm::Md5, other],
+            None => &[],
+            Some(HashAlgorithm::Md5) => &[HashAlgorithm::Md5],
+            Some(other) => &[HashAlgorithm::Md5, other],
         };
         Self {
             plan,
@@ -135,8 +139,9 @@ impl<'a> Intake<'a> {
                 store.is_some_and(|store| store.gathers_bytes() > 0)
             }),
             buffer: None,
-            inspection: Inspection::new(&plan.expect),
+            inspection: plan.expect.as_ref().map(Inspection::new),
             digests: plane.engine.open(algorithms),
+            lag: plane.settings.lag_max,
             pace: pace::Pace::new(plane.settings.min_rate_bytes_per_second),
             received_bytes: 0,
             reported_bytes: 0,
@@ -239,9 +244,14 @@ impl<'a> Intake<'a> {
 
     /// Hands a chunk to the digests and to every writer, side by side.
     async fn pass_on(&mut self, chunk: Chunk<Plain>, lines: &mut [Line<'_>]) -> Result<()> {
-        self.inspection.feed(chunk.bytes());
+        if let Some(inspection) = &mut self.inspection {
+            inspection.feed(chunk.bytes());
+        }
         let at_rest = at_rest(&chunk);
-        let writes = join_all(lines.iter_mut().map(|line| line.write(at_rest.clone())));
+        let alone = lines.iter().filter(|line| line.writer.is_some()).count() == 1;
+        let lag = (!alone).then_some(self.lag);
+        let writes = lines.iter_mut();
+        let writes = join_all(writes.map(|line| line.write(at_rest.clone(), lag)));
         let ((), written) = tokio::join!(self.digests.feed(&chunk), writes);
         written.into_iter().collect::<Result<(), _>>()?;
         some_line_left(lines)
@@ -256,20 +266,23 @@ impl<'a> Intake<'a> {
                 received_bytes: self.received_bytes,
             });
         }
-        let verdict = self.inspection.finish()?;
-        for warning in &verdict.warnings {
+        let verdict = self.inspection.map(Inspection::finish).transpose()?;
+        for warning in verdict.iter().flat_map(|verdict| &verdict.warnings) {
             warn!(image.id = %self.plan.image, %warning, "Accepted an image with a warning");
         }
         let mut digests = self.digests.finish().await.into_iter();
-        let checksum = digests.next().expect("MD5 is always opened");
-        Ok(Sums {
-            size_bytes: self.received_bytes,
-            digests: Digests {
-                os_hash_algo: self.plan.os_hash_algo,
+        let digests = self.plan.os_hash_algo.map(|os_hash_algo| {
+            let checksum = digests.next().expect("MD5 is always opened");
+            Digests {
+                os_hash_algo,
                 os_hash_value: digests.next().unwrap_or_else(|| checksum.clone()),
                 checksum,
-            },
-            virtual_size_bytes: verdict.virtual_size_bytes,
+            }
+        });
+        Ok(Sums {
+            size_bytes: self.received_bytes,
+            digests,
+            virtual_size_bytes: verdict.and_then(|verdict| verdict.virtual_size_bytes),
         })
     }
 }
@@ -277,15 +290,17 @@ impl<'a> Intake<'a> {
 /// One target's way through the upload.
 struct Line<'a> {
     target: &'a Target,
+    steward: &'a dyn Steward,
     /// None before it is opened, and once it is committed, aborted or lost.
     writer: Option<Box<dyn Writer>>,
     lost: Option<store::Error>,
 }
 
 impl<'a> Line<'a> {
-    fn new(target: &'a Target) -> Self {
+    fn new(target: &'a Target, steward: &'a dyn Steward) -> Self {
         Self {
             target,
+            steward,
             writer: None,
             lost: None,
         }
@@ -317,12 +332,31 @@ impl<'a> Line<'a> {
         self.writer.as_ref()?.object()
     }
 
-    async fn write(&mut self, chunk: Chunk<AtRest>) -> Result<(), store::Error> {
+    /// A writer accepts a chunk at once while its window has room. One that has had none for as
+    /// long as `lag`, while others wait for it, is lost if the upload can do without.
+    async fn write(
+        &mut self,
+        chunk: Chunk<AtRest>,
+        lag: Option<Duration>,
+    ) -> Result<(), store::Error> {
         let Some(writer) = &mut self.writer else {
             return Ok(());
         };
-        let written = writer.write(chunk).await;
+        let written = match lag.filter(|_| !self.target.required) {
+            None => writer.write(chunk).await,
+            Some(lag) => {
+                let in_time = time::timeout(lag, writer.write(chunk)).await;
+                in_time.unwrap_or_else(|_| Err(self.too_slow()))
+            }
+        };
         self.went(written).await
+    }
+
+    fn too_slow(&self) -> store::Error {
+        store::Error::Backend {
+            store: self.target.store.clone(),
+            source: io::Error::new(io::ErrorKind::TimedOut, "the store does not keep up"),
+        }
     }
 
     async fn spill(&mut self) -> Result<(), store::Error> {
@@ -341,14 +375,24 @@ impl<'a> Line<'a> {
         self.lose(error)
     }
 
-    async fn commit(&mut self) -> Result<Option<Published>, store::Error> {
+    /// Publishes, and says so at once: others may take longer.
+    async fn commit(&mut self, sums: &Sums) -> Result<Option<Receipt>, store::Error> {
         let Some(writer) = self.writer.take() else {
             return Ok(None);
         };
-        match writer.commit().await {
-            Ok(published) => Ok(Some(published)),
-            Err(error) => self.lose(error).map(|()| None),
-        }
+        let published = match writer.commit().await {
+            Ok(published) => published,
+            Err(error) => return self.lose(error).map(|()| None),
+        };
+        let receipt = Receipt {
+            store: self.target.store.clone(),
+            url: published.url,
+            size_bytes: sums.size_bytes,
+            digests: sums.digests.clone(),
+            virtual_size_bytes: sums.virtual_size_bytes,
+        };
+        self.steward.stored(&receipt).await;
+        Ok(Some(receipt))
     }
 
     async fn abort(&mut self) {
@@ -363,6 +407,7 @@ impl<'a> Line<'a> {
 
     /// A target that is not required may be lost without the upload.
     fn lose(&mut self, error: store::Error) -> Result<(), store::Error> {
+        self.steward.lost(&self.target.store, &error);
         if self.target.required {
             return Err(error);
         }
@@ -381,26 +426,11 @@ async fn spill(lines: &mut [Line<'_>]) -> Result<()> {
 }
 
 /// Publishes every line that is left.
-async fn publish(
-    lines: &mut [Line<'_>],
-    sums: &Sums,
-    steward: &dyn Steward,
-) -> Result<Vec<Receipt>> {
-    let commits = join_all(lines.iter_mut().map(Line::commit)).await;
+async fn publish(lines: &mut [Line<'_>], sums: &Sums) -> Result<Vec<Receipt>> {
+    let commits = join_all(lines.iter_mut().map(|line| line.commit(sums))).await;
     let mut receipts = Vec::new();
-    for (line, committed) in lines.iter_mut().zip(commits) {
-        let Some(published) = committed? else {
-            continue;
-        };
-        let receipt = Receipt {
-            store: line.target.store.clone(),
-            url: published.url,
-            size_bytes: sums.size_bytes,
-            digests: sums.digests.clone(),
-            virtual_size_bytes: sums.virtual_size_bytes,
-        };
-        steward.stored(&receipt).await;
-        receipts.push(receipt);
+    for committed in commits {
+        receipts.extend(committed?);
     }
     some_line_left(lines)?;
     Ok(receipts)
@@ -421,6 +451,18 @@ fn at_rest(chunk: &Chunk<Plain>) -> Chunk<AtRest> {
 }
 
 impl WritePlan {
+    fn holds(&self, digests: Option<&Digests>) -> Result<()> {
+        let Some(digests) = digests else {
+            return Ok(());
+        };
+        let is = |known: &Option<String>, found: &String| known.as_ref().is_none_or(|k| k == found);
+        let holds = is(&self.known.checksum, &digests.checksum)
+            && is(&self.known.os_hash_value, &digests.os_hash_value);
+        holds
+            .then_some(())
+            .ok_or_else(|| Error::Changed(self.image.clone()))
+    }
+
     fn within_limit(&self, bytes: u64) -> Result<()> {
         if bytes <= self.limit_bytes {
             return Ok(());

@@ -14,10 +14,22 @@ pub struct WritePlan {
     pub limit_bytes: u64,
     /// Where the bytes go.
     pub targets: Vec<Target>,
-    /// The algorithm of `os_hash_value`.
-    pub os_hash_algo: HashAlgorithm,
-    /// What the content must be.
-    pub expect: Expect,
+    /// The algorithm of `os_hash_value`. None: nobody asks for digests yet.
+    pub os_hash_algo: Option<HashAlgorithm>,
+    /// What the content must be. None: nobody asks yet.
+    pub expect: Option<Expect>,
+    /// What the bytes are known to hash to, as far as that is known; others are
+    /// [`Error::Changed`](super::Error::Changed), and are published nowhere.
+    pub known: Known,
+}
+
+/// Digests that were recorded earlier.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// MD5.
+    pub checksum: Option<String>,
+    /// By [`WritePlan::os_hash_algo`].
+    pub os_hash_value: Option<String>,
 }
 
 /// What is known of an upload's size before it arrives.
@@ -83,8 +95,8 @@ pub struct Receipt {
     pub url: String,
     /// Bytes that the client sent.
     pub size_bytes: u64,
-    /// Of the bytes that the client sent.
-    pub digests: Digests,
+    /// Of the bytes that the client sent; none where nobody asked for any.
+    pub digests: Option<Digests>,
     /// Bytes of the disk inside, where the format tells.
     pub virtual_size_bytes: Option<u64>,
 }

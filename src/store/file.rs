@@ -39,7 +39,7 @@ pub use config::{Config, Datadir};
 pub use io::{FileIo, FileIoChoice};
 
 /// Where attempts rest until they are published.
-const ATTEMPTS_DIR: &str = ".fresnel";
+pub const ATTEMPTS_DIR: &str = ".fresnel";
 
 /// The schemes that Glance reads; it writes the first.
 const SCHEMES: [&str; 2] = ["file://", "filesystem://"];

@@ -52,7 +52,12 @@ fn another_node_finishes_a_dead_nodes_job(up: &str) {
         db.image_create(&image).await.unwrap();
         db.job_add(&job).await.unwrap();
     });
-    let waits = || !runtime.block_on(db.jobs_waiting(1)).unwrap().is_empty();
+    let waits = || {
+        !runtime
+            .block_on(db.jobs_waiting(&JobKind::ALL, 1))
+            .unwrap()
+            .is_empty()
+    };
     assert!(wait_until(PATIENCE, || !waits()), "{}", pair.left.log());
     pair.left.kill();
     assert_eq!(read(&runtime, &db, &image.id).checksum, None);

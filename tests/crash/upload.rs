@@ -18,11 +18,16 @@ pub(super) struct Upload {
 impl Upload {
     /// Sends the headers.
     pub(super) fn begin(node: &Fresnel, image: &str, len: usize) -> Self {
+        Self::begin_at(node, image, "file", len)
+    }
+
+    /// The same for another part of the image: `stage`.
+    pub(super) fn begin_at(node: &Fresnel, image: &str, part: &str, len: usize) -> Self {
         let mut stream = TcpStream::connect(node.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(
             stream,
-            "PUT /v2/images/{image}/file HTTP/1.1\r\nHost: x\r\n\
+            "PUT /v2/images/{image}/{part} HTTP/1.1\r\nHost: x\r\n\
              Content-Type: application/octet-stream\r\nContent-Length: {len}\r\n\r\n"
         )
         .unwrap();

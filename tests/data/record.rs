@@ -10,7 +10,7 @@ use fresnel::{
         Caller, Control, Db, Error, Leases, Settings, db,
         download::DownloadRequest,
         sweep,
-        upload::{Running, UploadRequest},
+        upload::{Destination, Running, UploadRequest},
     },
     data::{self, DeclaredSize, Plane, digest::Engine},
     model::{Image, ImageId, RangeRequest, Status, StoreId},
@@ -74,7 +74,7 @@ impl Node {
         let request = UploadRequest {
             image: self.image.clone(),
             size: DeclaredSize::Unknown,
-            store: None,
+            to: Destination::Store(None),
         };
         let (control, plane) = (self.control.clone(), self.plane.clone());
         Running::start(control, plane, caller(), request, Box::new(sender))

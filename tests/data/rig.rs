@@ -9,8 +9,8 @@ use fresnel::{
     base::limits::MIB,
     buf::Pool,
     data::{
-        self, DeclaredSize, Expect, Plane, ReadPlan, Receipt, Result, Settings, Source, Steward,
-        StopReason, Target, WritePlan, digest::Engine, egress, ingress,
+        self, DeclaredSize, Expect, Known, Plane, ReadPlan, Receipt, Result, Settings, Source,
+        Steward, StopReason, Target, WritePlan, digest::Engine, egress, ingress,
     },
     model::{Attempt, ByteRange, HashAlgorithm, ImageId, StoreId},
     store::{Piece, Registry, Store},
@@ -51,8 +51,9 @@ impl Rig {
                 size: DeclaredSize::Unknown,
                 limit_bytes: u64::MAX,
                 targets,
-                os_hash_algo: HashAlgorithm::Sha512,
-                expect: raw(),
+                os_hash_algo: Some(HashAlgorithm::Sha512),
+                expect: Some(raw()),
+                known: Known::default(),
             },
             steward: TestSteward::default(),
         }
@@ -220,6 +221,7 @@ pub(super) fn run<T>(case: impl Future<Output = T>) -> T {
 pub(super) fn word(error: &data::Error) -> &'static str {
     match error {
         data::Error::Busy => "busy",
+        data::Error::Changed(_) => "changed",
         data::Error::Client(_) => "client",
         data::Error::Format(_) => "format",
         data::Error::Lost(_) => "lost",

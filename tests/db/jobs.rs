@@ -50,7 +50,7 @@ async fn read(db: &Db, id: &ImageId) -> Image {
 
 /// The one job that waits.
 async fn waiting(db: &Db) -> Option<Job> {
-    let mut jobs = db.jobs_waiting(10).await.unwrap();
+    let mut jobs = db.jobs_waiting(&JobKind::ALL, 10).await.unwrap();
     assert!(jobs.len() <= 1);
     jobs.pop()
 }

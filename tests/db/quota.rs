@@ -210,6 +210,7 @@ fn nothing_else(project: Option<&str>) -> Bounds {
         stored: None,
         images_max: None,
         uploading_max: None,
+        staged_max_mib: None,
     }
 }
 

@@ -7,7 +7,7 @@ use fresnel::{
     api::{self, Api},
     base::limits::MIB,
     buf::{Chunk, Pool},
-    control::{Control, Db, Leases, Settings, StoreSettings, db, job},
+    control::{Control, Db, Leases, Settings, StoreSettings, db, import, job},
     data::{self, Plane, digest::Engine},
     http::{self, Config, Listener, Shutdown, drain, serve},
     model::{Attempt, ImageId, StoreId},
@@ -16,14 +16,22 @@ use fresnel::{
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::wire::{Request, Response, exchange};
+use super::{
+    wait_until,
+    wire::{Request, Response, exchange},
+};
 
+/// What a background job may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 const LEASE: Duration = Duration::from_secs(60);
 
 /// A running API with an empty database and an empty store.
 pub(crate) struct TestApp {
     address: SocketAddr,
     pub(crate) store: Arc<MemoryStore>,
+    /// Takes images only when it is named.
+    pub(crate) other: Arc<MemoryStore>,
+    pub(crate) staging: Arc<MemoryStore>,
     _shutdown: Shutdown,
     runtime: Runtime,
     _folder: tempfile::TempDir,
@@ -42,13 +50,16 @@ impl TestApp {
             .build()
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(MemoryStore::new(StoreId::new("memory")));
+        let memory = |id| Arc::new(MemoryStore::new(StoreId::new(id)));
+        let (store, other) = (memory("memory"), memory("other"));
+        let staging = memory(import::Settings::STAGING_STORE);
+        let stores = [&store, &other, &staging].map(|store| store.clone() as Arc<dyn Store>);
         let config = db::Config {
             url: format!("sqlite:///{}", folder.path().join("db.sqlite").display()),
             ..db::Config::default()
         };
         let (address, shutdown) = runtime.block_on(async {
-            let api = Arc::new(assemble(config, settings, api, store.clone()).await);
+            let api = Arc::new(assemble(config, settings, api, stores.into()).await);
             let config = Config {
                 bind_port: 0,
                 ..Config::default()
@@ -62,6 +73,8 @@ impl TestApp {
         Self {
             address,
             store,
+            other,
+            staging,
             _shutdown: shutdown,
             runtime,
             _folder: folder,
@@ -128,6 +141,37 @@ impl TestApp {
         })
     }
 
+    /// Puts an object where a store would put that image's, so that it cannot.
+    #[track_caller]
+    pub(crate) fn occupy(&self, store: &MemoryStore, image: &str) {
+        let image = ImageId::new(image.rsplit('/').next().unwrap());
+        self.runtime.block_on(async {
+            let intent = store.intend(&image, Attempt::random(), None).await.unwrap();
+            let writer = store.writer(&intent, None).await.unwrap();
+            writer.commit().await.unwrap();
+        });
+    }
+
+    /// Stages data for an image.
+    pub(crate) fn stage(&self, image: &str, bytes: &[u8]) -> Response {
+        let request = Request::new("PUT", &format!("{image}/stage"))
+            .header("Content-Type", "application/octet-stream");
+        self.ask(request.body(bytes))
+    }
+
+    /// The image, once no task has it any more.
+    #[track_caller]
+    pub(crate) fn imported(&self, image: &str) -> Value {
+        let free = || {
+            self.get(image)
+                .json()
+                .get("os_glance_import_task")
+                .is_none()
+        };
+        assert!(wait_until(PATIENCE, free), "{}", self.get(image).json());
+        self.get(image).json()
+    }
+
     /// Whether there is an object at the address.
     pub(crate) fn has_object(&self, url: &str) -> bool {
         self.runtime.block_on(self.store.size(url)).is_ok()
@@ -176,14 +220,15 @@ async fn assemble(
     config: db::Config,
     settings: Settings,
     api: api::Settings,
-    store: Arc<MemoryStore>,
+    stores: Vec<Arc<dyn Store>>,
 ) -> Api {
     let db = Db::connect(&config).await.unwrap();
     let leases = Leases::join(db.clone(), LEASE).await.unwrap();
-    let stores = Registry::new(vec![store.clone() as Arc<dyn Store>], store.id().clone());
+    let ids: Vec<StoreId> = stores.iter().map(|store| store.id().clone()).collect();
+    let stores = Registry::new(stores, ids[0].clone());
     let plane = Plane {
         stores: stores.clone(),
-        pool: Pool::new(8 * MIB, &[store.id().clone()]),
+        pool: Pool::new(8 * MIB, &ids),
         engine: Engine::new(1).unwrap(),
         settings: data::Settings::default(),
     };

@@ -13,13 +13,15 @@ use crate::{
     model::StoreId,
 };
 
-/// `GET /v2/info/import`: no method works yet, and none is listed.
-pub async fn import(_: &Api, _: Call) -> Result<Response> {
+/// `GET /v2/info/import`.
+pub async fn import(api: &Api, _: Call) -> Result<Response> {
+    let methods = api.control.settings.import.methods.iter();
+    let names: Vec<&str> = methods.map(|method| method.as_str()).collect();
     let methods = value!({
         "import-methods": {
             "description": "Import methods available.",
             "type": "array",
-            "value": [],
+            "value": names,
         }
     });
     Ok(json(methods.to_string().into()))

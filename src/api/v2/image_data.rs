@@ -14,7 +14,7 @@ use crate::{
     control::{
         self,
         download::{Download, DownloadRequest},
-        upload::{Running, UploadRequest},
+        upload::{Destination, Running, UploadRequest},
     },
     data::{self, DeclaredSize, Piece, Source, egress, egress::Egress},
     http::{Body, Frame, FrameSource, RequestBody, Response},
@@ -23,7 +23,7 @@ use crate::{
 
 const OCTET_STREAM: &str = "application/octet-stream";
 const IMAGE_SIZE: HeaderName = HeaderName::from_static("x-openstack-image-size");
-const IMAGE_STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
+pub(super) const IMAGE_STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 /// `PUT`: 204 once the image is `active`.
@@ -32,7 +32,7 @@ pub async fn upload(api: &Api, call: Call) -> Result<Response> {
     let request = UploadRequest {
         image: call.image_id(),
         size: declared_size(&call)?,
-        store: call.header(&IMAGE_STORE).map(str::to_owned),
+        to: Destination::Store(call.header(&IMAGE_STORE).map(str::to_owned)),
     };
     let source = Box::new(ClientBody(call.body));
     let running = Running::start(
@@ -70,7 +70,7 @@ pub async fn download(api: &Api, call: Call) -> Result<Response> {
     Ok(response(download, partial, egress, call.caller.request_id))
 }
 
-fn check_media_type(call: &Call) -> Result<()> {
+pub(super) fn check_media_type(call: &Call) -> Result<()> {
     let given = call.head.headers.get(header::CONTENT_TYPE);
     match call.content_type() {
         OCTET_STREAM => Ok(()),
@@ -82,7 +82,7 @@ fn check_media_type(call: &Call) -> Result<()> {
 }
 
 /// The header wins over `Content-Length`; 0 is unknown.
-fn declared_size(call: &Call) -> Result<DeclaredSize> {
+pub(super) fn declared_size(call: &Call) -> Result<DeclaredSize> {
     let bytes = match call.head.headers.get(&IMAGE_SIZE) {
         None => call.body.content_length(),
         Some(value) => {
@@ -135,7 +135,7 @@ fn response(download: Download, partial: bool, egress: Egress, request_id: Strin
 }
 
 /// An upload's body as the data plane takes it.
-struct ClientBody(RequestBody);
+pub(super) struct ClientBody(pub(super) RequestBody);
 
 #[async_trait]
 impl Source for ClientBody {

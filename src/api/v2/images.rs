@@ -3,7 +3,7 @@
 use ::http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
-use super::{done, json};
+use super::{done, image_import, json};
 use crate::{
     api::{Api, Call, Error, Result, filter, patch, view::Views},
     control::{Caller, image::NewImage},
@@ -11,6 +11,7 @@ use crate::{
     model::{ImageId, image::UnknownWord},
 };
 
+const IMPORT_METHODS: HeaderName = HeaderName::from_static("openstack-image-import-methods");
 const STORE_IDS: HeaderName = HeaderName::from_static("openstack-image-store-ids");
 
 /// Attributes that a client may not even mention, in the order of their refusal.
@@ -51,6 +52,13 @@ pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, address);
     let settings = &api.control.settings;
+    let methods = settings.import.methods.iter();
+    let methods: Vec<&str> = methods.map(|method| method.as_str()).collect();
+    if !methods.is_empty()
+        && let Ok(methods) = HeaderValue::from_str(&methods.join(","))
+    {
+        headers.insert(IMPORT_METHODS, methods);
+    }
     if settings.multistore {
         let ids: Vec<&str> = settings.stores.iter().map(|s| s.id.as_str()).collect();
         if let Ok(ids) = HeaderValue::from_str(&ids.join(",")) {
@@ -79,8 +87,12 @@ pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
 
 /// `DELETE /v2/images/{id}`.
 pub async fn delete(api: &Api, call: Call) -> Result<Response> {
-    let id = call.image_id();
-    api.control.image_delete(&call.caller, &id).await?;
+    let (id, control) = (call.image_id(), &api.control);
+    let asked = control.forward_delete(&call.caller, &id, call.token.as_ref());
+    if let Some(answer) = asked.await? {
+        return image_import::forwarded(done(), &answer);
+    }
+    control.image_delete(&call.caller, &id).await?;
     Ok(done())
 }
 

@@ -27,6 +27,16 @@ pub async fn member(api: &Api, _: Call) -> Result<Response> {
     Ok(json(api.schemas.member.clone()))
 }
 
+/// `GET /v2/schemas/task`.
+pub async fn task(api: &Api, _: Call) -> Result<Response> {
+    Ok(json(api.schemas.task.clone()))
+}
+
+/// `GET /v2/schemas/tasks`.
+pub async fn tasks(api: &Api, _: Call) -> Result<Response> {
+    Ok(json(api.schemas.tasks.clone()))
+}
+
 /// `GET /v2/schemas/members`.
 pub async fn members(api: &Api, _: Call) -> Result<Response> {
     Ok(json(api.schemas.members.clone()))

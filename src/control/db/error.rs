@@ -17,6 +17,9 @@ pub enum Error {
     /// The attempt was fenced, or its node's lease ran out: nothing was published.
     #[error("the lease is lost")]
     Lost,
+    /// A task has the image.
+    #[error("a task has the image")]
+    Locked,
     /// Another image has the object that a location names.
     #[error("another image has the object")]
     Taken,

@@ -29,14 +29,19 @@ const TABLE: &str = "fresnel_jobs";
 pub type JobId = Uuid;
 
 /// What a job does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JobKind {
     /// Computes the digests of an image whose bytes a client has registered.
     Digest,
+    /// Puts an image into its stores. Its id is that of the task and of the lock on the image.
+    Import,
 }
 
 impl JobKind {
-    const TEXT: [(Self, &'static str); 1] = [(Self::Digest, "digest")];
+    /// Every kind that this version knows.
+    pub const ALL: [Self; 2] = [Self::Digest, Self::Import];
+
+    const TEXT: [(Self, &'static str); 2] = [(Self::Digest, "digest"), (Self::Import, "import")];
 
     /// The text of the column.
     pub fn as_str(self) -> &'static str {
@@ -70,6 +75,8 @@ pub struct Job {
     pub input: String,
     /// How often a node has begun it.
     pub attempts: u32,
+    /// Since when its time has come.
+    pub waits: Duration,
 }
 
 impl Db {
@@ -82,18 +89,22 @@ impl Db {
         Ok(())
     }
 
-    /// Jobs whose time has come and that no live node works on, oldest first. Kinds that this
-    /// version does not know are left to the nodes that do.
+    /// Jobs of those kinds whose time has come and that no live node works on, oldest first.
     ///
     /// # Errors
     /// Only those of the database.
-    pub async fn jobs_waiting(&self, limit: u32) -> Result<Vec<Job>> {
+    pub async fn jobs_waiting(&self, kinds: &[JobKind], limit: u32) -> Result<Vec<Job>> {
+        if kinds.is_empty() {
+            return Ok(Vec::new());
+        }
         let dialect = self.pool.dialect();
         let mut sql = Sql::new(format!(
-            "SELECT id, kind, image_id, input, attempts FROM fresnel_jobs WHERE {} AND kind IN ",
+            "SELECT id, kind, image_id, input, attempts, {} - not_before_us FROM fresnel_jobs \
+             WHERE {} AND kind IN ",
+            dialect.clock_us(),
             free(dialect)
         ));
-        sql.push_list(JobKind::TEXT.map(|(_, name)| name));
+        sql.push_list(kinds.iter().map(|kind| kind.as_str()));
         sql.push(" ORDER BY added_at_us LIMIT ?")
             .bind(i64::from(limit));
         self.pool.fetch(&sql).await?.iter().map(job).collect()
@@ -117,11 +128,7 @@ impl Db {
     /// # Errors
     /// Only those of the database.
     pub async fn job_holds(&self, id: JobId, node: NodeId) -> Result<bool> {
-        let mut sql = Sql::new(format!(
-            "SELECT 1 FROM fresnel_jobs WHERE id = ? AND node_id = ? AND {}",
-            lease_holds(self.pool.dialect())
-        ));
-        sql.bind(id.to_string()).bind(node.to_string());
+        let sql = holds(self.pool.dialect(), id, node);
         Ok(!self.pool.fetch(&sql).await?.is_empty())
     }
 
@@ -137,9 +144,8 @@ impl Db {
         before: &Image,
         after: &Image,
     ) -> Result<()> {
-        let delete = delete(self.pool.dialect(), id, node);
         transact!(self.pool, |t| {
-            if t.execute(&delete).await? != 1 {
+            if !finish(t, id, node).await? {
                 return Err(Error::Lost);
             }
             save::save(t, before, after).await
@@ -177,6 +183,29 @@ pub(super) async fn add(transaction: &mut Transaction, job: &NewJob) -> Result<(
     let sql = insert(transaction.dialect(), job);
     transaction.execute(&sql).await?;
     Ok(())
+}
+
+/// Takes a job away that the node has. False: it has it not.
+pub(super) async fn finish(t: &mut Transaction, id: JobId, node: NodeId) -> Result<bool> {
+    let delete = delete(t.dialect(), id, node);
+    Ok(t.execute(&delete).await? == 1)
+}
+
+/// Takes a job away, whoever has it.
+pub(super) async fn remove(t: &mut Transaction, id: JobId) -> Result<()> {
+    let mut sql = Sql::new("DELETE FROM fresnel_jobs WHERE id = ?");
+    t.execute(sql.bind(id.to_string())).await?;
+    Ok(())
+}
+
+/// A row, if the job is there and the node's, by its lease.
+pub(super) fn holds(dialect: Dialect, id: JobId, node: NodeId) -> Sql {
+    let mut sql = Sql::new(format!(
+        "SELECT 1 FROM fresnel_jobs WHERE id = ? AND node_id = ? AND {}",
+        lease_holds(dialect)
+    ));
+    sql.bind(id.to_string()).bind(node.to_string());
+    sql
 }
 
 /// Takes the jobs of an image away: who works on one finds that it does not hold it.
@@ -248,5 +277,6 @@ fn job(row: &Row) -> Result<Job> {
         image: ImageId::new(cell(row.text(2), TABLE, "image_id")?),
         input: cell(row.text(3), TABLE, "input")?,
         attempts: u32::try_from(attempts).unwrap_or(0),
+        waits: Duration::from_micros(row.int(5)?.unwrap_or(0).try_into().unwrap_or(0)),
     })
 }

@@ -154,27 +154,7 @@ impl Db {
         writes: &[NewWrite],
         reservation: Option<&Reservation>,
     ) -> Result<()> {
-        let mut insert = Sql::new(
-            "INSERT INTO fresnel_writes (attempt, image_id, node_id, store, object, begun_at_us, \
-             project, reserved_bytes) VALUES ",
-        );
-        let row = format!("(?, ?, ?, ?, ?, {}, ?, ?)", self.pool.dialect().clock_us());
-        let project =
-            reservation.map(|reservation| quota::key(reservation.bounds.project.as_ref()));
-        let reserved_bytes = reservation
-            .and_then(|reservation| reservation.size_bytes)
-            .unwrap_or(0);
-        for (index, write) in writes.iter().enumerate() {
-            insert.push(if index == 0 { "" } else { ", " }).push(&row);
-            insert
-                .bind(write.attempt.to_string())
-                .bind(after.id.as_str());
-            insert.bind(write.node.to_string());
-            insert
-                .bind(write.store.as_str())
-                .bind(write.object.as_str());
-            insert.bind(project).bind(reserved_bytes.cast_signed());
-        }
+        let insert = insert(self.pool.dialect(), &after.id, writes, reservation);
         let _turn = match reservation {
             Some(reservation) => Some(self.turns.take(reservation.bounds.project.as_ref()).await),
             None => None,
@@ -217,18 +197,8 @@ impl Db {
         before: &Image,
         after: &Image,
     ) -> Result<()> {
-        let now = self.pool.dialect().clock_us();
-        let mut delete = Sql::new(format!(
-            "DELETE FROM fresnel_writes WHERE node_id = ? AND fenced_by IS NULL AND EXISTS \
-             (SELECT 1 FROM fresnel_nodes n WHERE n.id = ? AND n.lease_until_us > {now}) \
-             AND attempt IN "
-        ));
-        delete.bind(node.to_string()).bind(node.to_string());
-        delete.push_list(attempts.iter().map(Attempt::to_string));
         transact!(self.pool, |t| {
-            if t.execute(&delete).await? != attempts.len() as u64 {
-                return Err(Error::Lost);
-            }
+            end(t, attempts, node).await?;
             save::save(t, before, after).await
         })
     }
@@ -255,6 +225,16 @@ impl Db {
     /// Only those of the database; what is released already is no error.
     pub async fn write_release(&self, attempts: &[Attempt], image: &ImageId) -> Result<()> {
         transact!(self.pool, |t| { release(t, attempts, image).await })
+    }
+
+    /// Whether the journal knows of the attempt.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn write_exists(&self, attempt: Attempt) -> Result<bool> {
+        let mut sql = Sql::new("SELECT 1 FROM fresnel_writes WHERE attempt = ?");
+        let rows = self.pool.fetch(sql.bind(attempt.to_string())).await?;
+        Ok(!rows.is_empty())
     }
 
     /// Writes that some node should fence: their node's lease ran out, and no live node has fenced
@@ -330,8 +310,9 @@ impl Db {
     }
 }
 
-/// Marks the attempts as released. With the last that held an image which still is in `saving`, the
-/// image goes back to `queued`, without size, hashes and locations.
+/// Marks the attempts as released. With the last that held an image which still is in `saving` or
+/// `uploading`, the image goes back to `queued`, without size, hashes and locations. One that is
+/// imported is its job's.
 async fn release(t: &mut Transaction, attempts: &[Attempt], image: &ImageId) -> Result<()> {
     let mut mark = Sql::new(
         "UPDATE fresnel_writes SET released = true, project = NULL, reserved_bytes = 0 \
@@ -346,11 +327,12 @@ async fn release(t: &mut Transaction, attempts: &[Attempt], image: &ImageId) -> 
     let mut sql = Sql::new(
         "UPDATE images SET status = ?, size = NULL, virtual_size = NULL, checksum = NULL, \
          os_hash_algo = NULL, os_hash_value = NULL, updated_at = ? WHERE id = ? \
-         AND status = ? AND deleted = false AND NOT EXISTS \
+         AND status IN (?, ?) AND deleted = false AND NOT EXISTS \
          (SELECT 1 FROM fresnel_writes w WHERE w.image_id = images.id AND w.released = false)",
     );
     sql.bind(Status::Queued.as_str()).bind(now).bind(id);
-    if t.execute(sql.bind(Status::Saving.as_str())).await? == 0 {
+    sql.bind(Status::Saving.as_str());
+    if t.execute(sql.bind(Status::Uploading.as_str())).await? == 0 {
         return Ok(());
     }
     let mut sql = Sql::new(
@@ -359,6 +341,52 @@ async fn release(t: &mut Transaction, attempts: &[Attempt], image: &ImageId) -> 
     );
     t.execute(sql.bind(now).bind(now).bind(id)).await?;
     Ok(())
+}
+
+/// The rows of writes that are about to begin.
+pub(super) fn insert(
+    dialect: Dialect,
+    image: &ImageId,
+    writes: &[NewWrite],
+    reservation: Option<&Reservation>,
+) -> Sql {
+    let mut insert = Sql::new(
+        "INSERT INTO fresnel_writes (attempt, image_id, node_id, store, object, begun_at_us, \
+         project, reserved_bytes) VALUES ",
+    );
+    let row = format!("(?, ?, ?, ?, ?, {}, ?, ?)", dialect.clock_us());
+    let project = reservation.map(|reservation| quota::key(reservation.bounds.project.as_ref()));
+    let reserved_bytes = reservation.map_or(0, Reservation::reserved_bytes);
+    for (index, write) in writes.iter().enumerate() {
+        insert.push(if index == 0 { "" } else { ", " }).push(&row);
+        insert.bind(write.attempt.to_string()).bind(image.as_str());
+        insert.bind(write.node.to_string());
+        insert
+            .bind(write.store.as_str())
+            .bind(write.object.as_str());
+        insert.bind(project).bind(reserved_bytes.cast_signed());
+    }
+    insert
+}
+
+/// Takes the rows of writes away that end well: [`Error::Lost`] when one was fenced or the node's
+/// lease ran out.
+pub(super) async fn end(t: &mut Transaction, attempts: &[Attempt], node: NodeId) -> Result<()> {
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    let now = t.dialect().clock_us();
+    let mut delete = Sql::new(format!(
+        "DELETE FROM fresnel_writes WHERE node_id = ? AND fenced_by IS NULL AND EXISTS \
+         (SELECT 1 FROM fresnel_nodes n WHERE n.id = ? AND n.lease_until_us > {now}) \
+         AND attempt IN "
+    ));
+    delete.bind(node.to_string()).bind(node.to_string());
+    delete.push_list(attempts.iter().map(Attempt::to_string));
+    match t.execute(&delete).await? == attempts.len() as u64 {
+        true => Ok(()),
+        false => Err(Error::Lost),
+    }
 }
 
 /// Neither the writer's lease holds nor that of whoever fenced the write.

@@ -43,6 +43,8 @@ pub struct Bounds {
     pub images_max: Option<u64>,
     /// Images that are uploaded or imported.
     pub uploading_max: Option<u64>,
+    /// Keystone's `image_stage_total`: MiB in staging, rounded down.
+    pub staged_max_mib: Option<u64>,
 }
 
 /// A limit of bytes: Glance has two, and judges by each in its own way.
@@ -107,6 +109,16 @@ pub struct Reservation {
     pub bounds: Bounds,
     /// None: nobody said; it reserves as it grows.
     pub size_bytes: Option<u64>,
+}
+
+impl Reservation {
+    /// What each write reserves in the stores.
+    pub(super) fn reserved_bytes(&self) -> u64 {
+        match self.bounds.stored {
+            Some(_) => self.size_bytes.unwrap_or(0),
+            None => 0,
+        }
+    }
 }
 
 /// The names of Keystone's limits.
@@ -213,19 +225,37 @@ pub(super) async fn reserve(
     reservation: &Reservation,
     copies: u64,
 ) -> Result<()> {
-    let project = reservation.bounds.project.as_ref();
-    lock(t, project).await?;
+    lock(t, reservation.bounds.project.as_ref()).await?;
+    judge(t, reservation, copies, 1).await
+}
+
+/// Judges a reservation for an image that the transaction has moved already, under the lock that it
+/// has taken before.
+pub(super) async fn judge_moved(t: &mut Transaction, reservation: &Reservation) -> Result<()> {
+    judge(t, reservation, 1, 0).await
+}
+
+/// `new` is how many images are about to be uploaded that are not yet.
+async fn judge(
+    t: &mut Transaction,
+    reservation: &Reservation,
+    copies: u64,
+    new: u64,
+) -> Result<()> {
+    let bounds = &reservation.bounds;
     let mut sums = Vec::new();
-    if reservation.bounds.stored.is_some() {
+    if bounds.stored.is_some() {
         sums.extend([Sum::Stored, Sum::Reserved]);
     }
-    if reservation.bounds.uploading_max.is_some() {
+    if bounds.uploading_max.is_some() {
         sums.push(Sum::Uploading);
     }
-    let used = usage(t, project, &sums).await?;
-    reservation
-        .bounds
-        .upload(&used, reservation.size_bytes, copies)
+    if bounds.staged_max_mib.is_some() {
+        sums.push(Sum::Staged);
+    }
+    let mut used = usage(t, bounds.project.as_ref(), &sums).await?;
+    used.uploading += new;
+    bounds.upload(&used, reservation.size_bytes, copies)
 }
 
 /// How `fresnel_quota` and `fresnel_writes` name the project.
@@ -234,7 +264,40 @@ pub(super) fn key(project: Option<&ProjectId>) -> &str {
 }
 
 impl Bounds {
-    /// Whether an upload may begin.
+    /// What an upload is judged by.
+    pub fn of_upload(self) -> Self {
+        Self {
+            staged_max_mib: None,
+            ..self
+        }
+    }
+
+    /// What staging is judged by: only Keystone's limits know of it.
+    pub fn of_staging(self) -> Self {
+        Self {
+            stored: None,
+            ..self
+        }
+    }
+
+    /// What the import of staged data is judged by (reference B.3). `user_storage_quota` is asked when
+    /// the bytes are written.
+    pub fn of_staged_import(self) -> Self {
+        let stored = self.stored;
+        Self {
+            stored: stored.filter(|stored| matches!(stored, Stored::ImageSizeTotal { .. })),
+            uploading_max: None,
+            staged_max_mib: None,
+            ..self
+        }
+    }
+
+    /// What any other import is judged by: to Glance it is staged.
+    pub fn of_import(self) -> Self {
+        self.of_staging()
+    }
+
+    /// Whether an upload may begin that is among those which go on.
     fn upload(&self, usage: &Usage, size_bytes: Option<u64>, copies: u64) -> Result<()> {
         let used_bytes = usage.stored_bytes + usage.reserved_bytes;
         match self.stored {
@@ -249,9 +312,13 @@ impl Bounds {
             }
             None => {}
         }
+        if let Some(limit) = self.staged_max_mib {
+            let delta_mib = mib(size_bytes.unwrap_or(0));
+            within(IMAGE_STAGE_TOTAL, limit, mib(usage.staged_bytes), delta_mib)?;
+        }
         match self.uploading_max {
             // Glance counts when the image is one of them already.
-            Some(limit) => within(IMAGE_COUNT_UPLOADING, limit, usage.uploading + 1, 0),
+            Some(limit) => within(IMAGE_COUNT_UPLOADING, limit, usage.uploading, 0),
             None => Ok(()),
         }
     }
@@ -306,7 +373,7 @@ fn mib(bytes: u64) -> u64 {
 }
 
 /// Keeps all other reservations for the project waiting until this transaction ends.
-async fn lock(t: &mut Transaction, project: Option<&ProjectId>) -> Result<()> {
+pub(super) async fn lock(t: &mut Transaction, project: Option<&ProjectId>) -> Result<()> {
     let mut update =
         Sql::new("UPDATE fresnel_quota SET reservations = reservations + 1 WHERE project = ?");
     if t.execute(update.bind(key(project))).await? == 1 {
@@ -430,7 +497,7 @@ mod tests {
         Usage {
             stored_bytes,
             reserved_bytes,
-            uploading: 2,
+            uploading: 3,
             ..Usage::default()
         }
     }
@@ -441,6 +508,7 @@ mod tests {
             stored: Some(stored),
             images_max: None,
             uploading_max: None,
+            staged_max_mib: None,
         }
     }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::model::{Image, ImageId, Location, LocationStatus, Status};
 
 /// The property that is Glance's import lock: only a locked operation of its own may change it.
-const IMPORT_LOCK: &str = "os_glance_import_task";
+pub(super) const IMPORT_LOCK: &str = "os_glance_import_task";
 
 impl Db {
     /// Writes a new image with its children: one round trip without properties, tags and

@@ -16,11 +16,12 @@ use super::{
 const HEADS_SERVED: [&str; 1] = ["2024_1_contract01"];
 
 /// What makes the `fresnel_*` tables version 1, then 2, ...
-const FRESNEL: [&str; 4] = [
+const FRESNEL: [&str; 5] = [
     include_str!("schema/fresnel.1.sql"),
     include_str!("schema/fresnel.2.sql"),
     include_str!("schema/fresnel.3.sql"),
     include_str!("schema/fresnel.4.sql"),
+    include_str!("schema/fresnel.5.sql"),
 ];
 
 /// Which schema a database has.

@@ -1,6 +1,6 @@
 //! `POST /v2/images` (reference A.4.1).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, convert::identity};
 
 use super::{now, text};
 use crate::{
@@ -65,7 +65,7 @@ impl Control {
             match created {
                 Ok(()) => return Ok(self.readable(caller, image)),
                 Err(db::Error::Duplicate(_)) => return Err(Error::DuplicateImage(image.id)),
-                Err(error) => self.try_again(&mut bounds, error).await?,
+                Err(error) => self.try_again(&mut bounds, identity, error).await?,
             }
         }
     }

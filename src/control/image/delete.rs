@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 
 use super::ATTEMPTS_MAX;
 use crate::{
-    control::{Caller, Control, Error, Result, Rule, db},
+    control::{Caller, Control, Error, Result, Rule, db, import::LOCK},
     model::{Image, ImageId, Location, LocationStatus, Status},
     store,
 };
@@ -43,6 +43,7 @@ impl Control {
             match deleted {
                 Ok(()) => {
                     self.leases.image_deleted(id);
+                    self.end_import(&image).await;
                     info!(image.id = %id, "Deleted image {id}");
                     return Ok(());
                 }
@@ -53,6 +54,22 @@ impl Control {
             }
         }
         Err(Error::Conflict)
+    }
+
+    /// What was to be imported is not wanted any more. What fails here, the sweep does.
+    async fn end_import(&self, image: &Image) {
+        let lock = image.properties.get(LOCK).cloned().flatten();
+        if let Some(task) = lock.and_then(|lock| lock.parse().ok()) {
+            let ended = self.ended(Err("Image has been deleted, aborting import.".to_owned()));
+            if let Err(error) = self.db.task_end(task, &ended).await {
+                warn!(image.id = %image.id, %task, %error, "Could not end the task of a deleted image");
+            }
+        }
+        if matches!(image.status, Status::Uploading | Status::Importing)
+            && let Err(error) = self.unstage(&image.id).await
+        {
+            warn!(image.id = %image.id, %error, "Could not remove staged data yet");
+        }
     }
 
     async fn remove_data(&self, image: &Image) -> Result<()> {

@@ -88,12 +88,8 @@ fn read(job: &Job) -> Option<(DigestInput, HashAlgorithm)> {
     Some((input, algorithm))
 }
 
-async fn load(control: &Control, id: &ImageId) -> Result<Option<Image>> {
-    let everything = Viewer {
-        project: None,
-        is_admin: true,
-    };
-    match control.db.image(id, &everything).await {
+pub(super) async fn load(control: &Control, id: &ImageId) -> Result<Option<Image>> {
+    match control.db.image(id, &Viewer::everything()).await {
         Ok(found) => Ok(Some(found.image)),
         Err(db::Error::NotFound) => Ok(None),
         Err(error) => Err(error.into()),

@@ -15,13 +15,11 @@ use crate::{
         Caller, Control, Error, Result, Rule,
         db::{self, JobKind, NewJob},
         image::{ATTEMPTS_MAX, now},
+        import,
         job::DigestInput,
     },
     model::{HashAlgorithm, Image, ImageId, Location, LocationStatus, Status},
 };
-
-/// The property by which a task of Glance holds an image.
-const IMPORT_LOCK: &str = "os_glance_import_task";
 
 /// What a service says of bytes that are there already.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +57,7 @@ impl Control {
             let rule = Rule::AddImageLocation;
             self.allow(rule, caller, &queued)?;
             self.check_registration(caller, given)?;
-            if queued.properties.contains_key(IMPORT_LOCK) {
+            if queued.properties.contains_key(import::LOCK) {
                 return Err(Refusal::ActiveTask.into());
             }
             let (after, job) = self.registered(&queued, given).await?;

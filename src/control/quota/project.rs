@@ -50,6 +50,7 @@ impl Control {
                 stored: Some(Stored::UserStorageQuota { limit_bytes }),
                 images_max: None,
                 uploading_max: None,
+                staged_max_mib: None,
             }));
         };
         let found = limits.of(project.as_ref().map(ProjectId::as_str)).await;
@@ -58,13 +59,14 @@ impl Control {
     }
 
     /// A write did not come about. Where a limit refused it that was raised meanwhile, `bounds` are
-    /// the new ones, and it may try again.
+    /// the new ones, `narrow`ed to what the write is judged by, and it may try again.
     ///
     /// # Errors
     /// What the client is told.
     pub(in crate::control) async fn try_again(
         &self,
         bounds: &mut Option<Bounds>,
+        narrow: fn(Bounds) -> Bounds,
         error: db::Error,
     ) -> Result<()> {
         let (Some(old), db::Error::OverQuota(over)) = (&*bounds, &error) else {
@@ -79,7 +81,7 @@ impl Control {
             .renewed(project.as_ref().map(ProjectId::as_str))
             .await;
         let found = found.map_err(Error::IdentityUnavailable)?;
-        let newer = by_limits(project, &found);
+        let newer = narrow(by_limits(project, &found));
         if newer == *old {
             return Err(refused);
         }
@@ -137,6 +139,7 @@ fn by_limits(project: Option<ProjectId>, limits: &HashMap<String, i64>) -> Bound
         stored: limit(IMAGE_SIZE_TOTAL).map(|limit_mib| Stored::ImageSizeTotal { limit_mib }),
         images_max: limit(IMAGE_COUNT_TOTAL),
         uploading_max: limit(IMAGE_COUNT_UPLOADING),
+        staged_max_mib: limit(IMAGE_STAGE_TOTAL),
     }
 }
 

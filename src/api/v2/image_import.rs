@@ -1,0 +1,121 @@
+//! `/v2/images/{image}/stage` and `/import` (reference A.5.3, A.5.4).
+
+use ::http::{HeaderValue, StatusCode};
+use serde_json::Value;
+
+use super::{accepted, done, image_data, json};
+use crate::{
+    api::{Api, Call, Error, REQUEST_ID, Result, view},
+    control::{
+        import::{Answer, Begun, ImportRequest, Method, Web},
+        upload::{Destination, Running, UploadRequest},
+    },
+    http::Response,
+};
+
+/// `PUT .../stage`: 204 once the data waits for its import.
+pub async fn stage(api: &Api, call: Call) -> Result<Response> {
+    if !api.control.settings.import.has("glance-direct") {
+        return Err(Error::NoStaging);
+    }
+    image_data::check_media_type(&call)?;
+    let request = UploadRequest {
+        image: call.image_id(),
+        size: image_data::declared_size(&call)?,
+        to: Destination::Staging,
+    };
+    let source = Box::new(image_data::ClientBody(call.body));
+    let running = Running::start(
+        api.control.clone(),
+        api.plane.clone(),
+        call.caller,
+        request,
+        source,
+    );
+    running.outcome().await?;
+    Ok(done())
+}
+
+/// `POST .../import`: 202 once a task does it.
+pub async fn import(api: &Api, mut call: Call) -> Result<Response> {
+    let body = call.json(api.settings.json_body_limit_bytes).await?;
+    let request = request(api, &call, body)?;
+    match api.control.import(&call.caller, &request).await? {
+        Begun::Here => Ok(accepted()),
+        Begun::Elsewhere(host) => {
+            let (control, token) = (&api.control, call.token.as_ref());
+            let asked = control.forward_import(&host, &request.image, token, &request.body);
+            forwarded(accepted(), &asked.await?)
+        }
+    }
+}
+
+/// The answer of the worker that was asked for the client.
+pub(super) fn forwarded(mut response: Response, answer: &Answer) -> Result<Response> {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    if !status.is_success() {
+        return Err(Error::Forwarded(status));
+    }
+    let id = answer.request_id.as_deref();
+    if let Some(id) = id.and_then(|id| HeaderValue::from_str(id).ok()) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    Ok(response)
+}
+
+/// `GET .../tasks`.
+pub async fn tasks(api: &Api, call: Call) -> Result<Response> {
+    let id = call.image_id();
+    let tasks = api.control.tasks_of_image(&call.caller, &id).await?;
+    Ok(json(view::image_tasks(&tasks)))
+}
+
+/// The body, in the order in which Glance refuses.
+fn request(api: &Api, call: &Call, body: Value) -> Result<ImportRequest> {
+    let bad = |text: &str| Error::BadRequest(text.to_owned().into());
+    let method = body
+        .get("method")
+        .ok_or_else(|| bad("Import request requires a 'method' field."))?;
+    let name = method
+        .get("name")
+        .ok_or_else(|| bad("Import request requires a 'name' field."))?;
+    let unknown = || {
+        let name = name
+            .as_str()
+            .map_or_else(|| name.to_string(), str::to_owned);
+        bad(&format!("Unknown import method name '{name}'."))
+    };
+    let known: Option<Method> = name.as_str().and_then(|name| name.parse().ok());
+    let enabled = &api.control.settings.import.methods;
+    let known = known.filter(|method| enabled.contains(method));
+    let known = known.ok_or_else(unknown)?;
+    let truth = |name: &str, default| match body.get(name) {
+        None => Ok(default),
+        Some(Value::Bool(value)) => Ok(*value),
+        Some(_) => Err(bad(&format!("'{name}' must be boolean value only"))),
+    };
+    let must_succeed = truth("all_stores_must_succeed", true)?;
+    let all_stores = truth("all_stores", false)?;
+    let stores = match body.get("stores") {
+        None => None,
+        Some(Value::Array(names)) => {
+            let names = names.iter().map(|name| name.as_str().map(str::to_owned));
+            let names: Option<Vec<String>> = names.collect();
+            Some(names.ok_or_else(|| bad("'stores' must be a list of names"))?)
+        }
+        Some(_) => return Err(bad("'stores' must be a list of names")),
+    };
+    let uri = method.get("uri").and_then(Value::as_str);
+    Ok(ImportRequest {
+        image: call.image_id(),
+        method: known,
+        web: uri.map(|uri| Web {
+            uri: uri.to_owned(),
+        }),
+        stores,
+        all_stores,
+        must_succeed,
+        store: call.header(&image_data::IMAGE_STORE).map(str::to_owned),
+        body,
+    })
+}

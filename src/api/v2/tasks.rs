@@ -1,0 +1,131 @@
+//! `/v2/tasks` (reference A.8): what goes on after its request is answered.
+
+use super::json;
+use crate::{
+    api::{Api, Call, Error, Result, filter, view},
+    control::{
+        Error as ControlError, Rule,
+        db::{TASK_SORT_KEYS, TaskQuery},
+        policy::Target,
+    },
+    http::Response,
+    model::{TaskId, TaskStatus},
+};
+
+/// `GET /v2/tasks`.
+pub async fn list(api: &Api, call: Call) -> Result<Response> {
+    allow(api, &call)?;
+    let asked = call.head.uri.query().unwrap_or_default();
+    let listing = listing(api, asked)?;
+    let tasks = api.control.task_list(&call.caller, &listing.query).await?;
+    let is_full = !tasks.is_empty() && tasks.len() as u64 == listing.query.limit;
+    let marker = tasks
+        .last()
+        .filter(|_| is_full)
+        .map(|task| task.id.to_string());
+    let next = marker.map(|marker| {
+        let mut params = listing.echo.clone();
+        params.push(("marker".to_owned(), marker));
+        address(&params)
+    });
+    let first = address(&listing.echo);
+    Ok(json(view::tasks(&tasks, &first, next.as_deref())))
+}
+
+/// `GET /v2/tasks/{id}`.
+pub async fn show(api: &Api, call: Call) -> Result<Response> {
+    allow(api, &call)?;
+    let text = call.params[0].as_str();
+    let missing = || ControlError::TaskNotFound(text.to_owned());
+    let id: TaskId = text.parse().map_err(|_| missing())?;
+    let task = api.control.task_show(&call.caller, id).await?;
+    Ok(json(view::task(&task)))
+}
+
+/// `DELETE /v2/tasks/{id}`: never.
+pub async fn delete(api: &Api, call: Call) -> Result<Response> {
+    allow(api, &call)?;
+    Err(Error::TaskDelete)
+}
+
+fn allow(api: &Api, call: &Call) -> Result<()> {
+    let policy = &api.control.policy;
+    Ok(policy.allow(Rule::TasksApiAccess, &call.caller, Target::Service)?)
+}
+
+fn address(params: &[(String, String)]) -> String {
+    let params = params.iter().map(|(name, value)| (&**name, &**value));
+    match filter::encode(params).as_str() {
+        "" => "/v2/tasks".to_owned(),
+        encoded => format!("/v2/tasks?{encoded}"),
+    }
+}
+
+struct Listing {
+    query: TaskQuery,
+    /// What was asked for, without the marker.
+    echo: Vec<(String, String)>,
+}
+
+/// The parameters, in the order in which Glance refuses.
+fn listing(api: &Api, asked: &str) -> Result<Listing> {
+    let bad = |text: String| Error::BadRequest(text.into());
+    let params = url::form_urlencoded::parse(asked.as_bytes()).into_owned();
+    let params: Vec<(String, String)> = params.collect();
+    let last = |name: &str| {
+        let mut found = params.iter().rev().filter(|(other, _)| other == name);
+        found.next().map(|(_, value)| value.clone())
+    };
+    let descending = match last("sort_dir").as_deref() {
+        None | Some("desc") => true,
+        Some("asc") => false,
+        Some(other) => return Err(bad(format!("Invalid sort direction: {other}"))),
+    };
+    let status: Option<TaskStatus> = match last("status").filter(|text| !text.is_empty()) {
+        None => None,
+        Some(text) => {
+            let status = text.parse();
+            Some(status.map_err(|_| bad(format!("Invalid status value: {text}")))?)
+        }
+    };
+    let kind = last("type").filter(|text| !text.is_empty());
+    if let Some(kind) = kind.as_ref().filter(|kind| *kind != "import") {
+        return Err(bad(format!("Invalid type value: {kind}")));
+    }
+    let marker = match last("marker").filter(|text| !text.is_empty()) {
+        None => None,
+        Some(text) => {
+            let id = text.parse::<TaskId>();
+            Some(id.map_err(|_| bad("Invalid marker format".to_owned()))?)
+        }
+    };
+    let limit = match last("limit") {
+        None => api.settings.limit_param_default,
+        Some(text) => {
+            let number = text.trim().parse::<i64>();
+            let number = number.map_err(|_| bad("limit param must be an integer".to_owned()))?;
+            u64::try_from(number).map_err(|_| bad("limit param must be positive".to_owned()))?
+        }
+    };
+    let sort_key = last("sort_key").unwrap_or_else(|| "created_at".to_owned());
+    let found = TASK_SORT_KEYS.into_iter().find(|key| *key == sort_key);
+    let sort_key = found.ok_or_else(|| {
+        let keys = TASK_SORT_KEYS.join(", ");
+        bad(format!(
+            "Invalid sort key: {sort_key}. It must be one of the following: {keys}."
+        ))
+    })?;
+    let limit = limit.min(api.settings.api_limit_max);
+    let echo = params.iter().filter(|(name, _)| name != "marker");
+    Ok(Listing {
+        query: TaskQuery {
+            kind,
+            status,
+            sort_key,
+            descending,
+            marker,
+            limit,
+        },
+        echo: echo.cloned().collect(),
+    })
+}

@@ -1,0 +1,385 @@
+//! The request: Glance's checks in its order, then one transaction.
+
+use chrono::{NaiveDateTime, TimeDelta};
+use serde_json::{Value, json};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::{LOCK, Method, Refusal, Web, progress};
+use crate::{
+    control::{
+        Caller, Control, Error, Result, Rule,
+        db::{self, Bounds, Ended, ImportStart, JobKind, NewJob, Reservation, Stored},
+        image::{ATTEMPTS_MAX, now},
+        job::ImportInput,
+        stage::STAGE_HOST,
+    },
+    model::{
+        Image, ImageId, ProjectId, Status, StoreId, Task, TaskId, TaskStatus,
+        task::API_IMAGE_IMPORT,
+    },
+};
+
+/// A lock whose task has not been heard of for so long is no lock any more.
+const LOCK_LASTS: TimeDelta = TimeDelta::minutes(60);
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub struct ImportRequest {
+    /// The image.
+    pub image: ImageId,
+    /// How.
+    pub method: Method,
+    /// From where, where the method asks for that.
+    pub web: Option<Web>,
+    /// `stores`.
+    pub stores: Option<Vec<String>>,
+    /// `all_stores`.
+    pub all_stores: bool,
+    /// `all_stores_must_succeed`.
+    pub must_succeed: bool,
+    /// The header `x-image-meta-store`.
+    pub store: Option<String>,
+    /// All that was asked for, for the task.
+    pub body: Value,
+}
+
+/// What comes of the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// A task does it, or there is nothing to do.
+    Here,
+    /// The data is staged on this worker, who is to be asked.
+    Elsewhere(String),
+}
+
+/// A lock that is to be broken.
+struct Stale {
+    lock: String,
+    task: Option<Task>,
+}
+
+impl Control {
+    /// Begins an import.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::LimitExceeded`], [`Error::ImageNotFound`], [`Error::Import`],
+    /// [`Error::Denied`], [`Error::NotOwner`], [`Error::Status`].
+    pub async fn import(&self, caller: &Caller, request: &ImportRequest) -> Result<Begun> {
+        caller.may_change()?;
+        self.refuse_full(caller).await?;
+        for _ in 0..ATTEMPTS_MAX {
+            let image = self.load(caller, &request.image, Error::ImageNotFound);
+            let image = image.await?;
+            self.check_target(caller, &image, request)?;
+            let stale = self.stale_lock(&image).await?;
+            let stores = self.targets(&image, request)?;
+            if stores.is_empty() && request.method == Method::CopyImage && request.all_stores {
+                return Ok(Begun::Here);
+            }
+            if !request.must_succeed && !self.settings.multistore {
+                let uri = request.web.as_ref().map(|web| web.uri.clone());
+                return Err(Refusal::SingleStore(uri).into());
+            }
+            if let (Method::GlanceDirect, Some(host)) = (request.method, self.stage_host(&image)) {
+                return Ok(Begun::Elsewhere(host));
+            }
+            match self.record(caller, &image, request, &stores, stale).await {
+                Ok(()) => {
+                    info!(request.id = caller.request_id, image.id = %image.id, method = request.method.as_str(), "Import of image {} begins", image.id);
+                    self.job_added.notify_one();
+                    return Ok(Begun::Here);
+                }
+                // Another request changed the status meanwhile: judge again by what it is now.
+                Err(Error::Db(db::Error::Conflict)) => {}
+                Err(Error::Db(db::Error::NotFound)) => return Err(Error::ImageNotFound(image.id)),
+                Err(Error::Db(db::Error::Locked)) => {
+                    return Err(Refusal::Overtaken(image.id).into());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// Refuses a project that has more in stores than it may already.
+    async fn refuse_full(&self, caller: &Caller) -> Result<()> {
+        let Some(bounds) = self.bounds(caller).await? else {
+            return Ok(());
+        };
+        let Some(Stored::ImageSizeTotal { limit_mib }) = bounds.stored else {
+            return Ok(());
+        };
+        let used = self.db.usage(bounds.project.as_ref()).await?;
+        let usage = (used.stored_bytes + used.reserved_bytes) >> 20;
+        if usage <= limit_mib {
+            return Ok(());
+        }
+        Err(Error::LimitExceeded {
+            project: bounds.project,
+            resource: db::IMAGE_SIZE_TOTAL,
+            limit: limit_mib,
+            usage,
+            delta: 0,
+        })
+    }
+
+    fn check_target(&self, caller: &Caller, image: &Image, request: &ImportRequest) -> Result<()> {
+        let (method, status) = (request.method, image.status);
+        match (method, status) {
+            (Method::CopyImage, Status::Active) => {}
+            (Method::CopyImage, _) => return Err(Refusal::NotActive.into()),
+            (_, Status::Active) => return Err(Refusal::Active.into()),
+            (Method::WebDownload, Status::Queued) | (Method::GlanceDirect, Status::Uploading) => {}
+            (Method::WebDownload, _) => return Err(Refusal::NotQueued(method).into()),
+            (Method::GlanceDirect, _) => return Err(Refusal::NotStaged.into()),
+        }
+        for (name, format) in [
+            ("container_format", &image.container_format),
+            ("disk_format", &image.disk_format),
+        ] {
+            if format.as_deref().unwrap_or_default().is_empty() {
+                return Err(Refusal::FormatUnset(name).into());
+            }
+        }
+        match method {
+            Method::CopyImage => self.allow(Rule::CopyImage, caller, image),
+            Method::GlanceDirect | Method::WebDownload => {
+                self.allow(Rule::ModifyImage, caller, image)?;
+                caller.owns(image).then_some(()).ok_or(Error::NotOwner)
+            }
+        }
+    }
+
+    /// The lock of a task that has not been heard of for too long; none where there is no lock.
+    async fn stale_lock(&self, image: &Image) -> Result<Option<Stale>> {
+        let Some(lock) = image.properties.get(LOCK) else {
+            return Ok(None);
+        };
+        let lock = lock.clone().unwrap_or_default();
+        let task = match lock.parse::<TaskId>() {
+            Ok(id) => match self.db.task(id).await {
+                Ok(task) => Some(task),
+                Err(db::Error::NotFound) => None,
+                Err(error) => return Err(error.into()),
+            },
+            Err(_) => None,
+        };
+        let is_alive = task.as_ref().is_some_and(|task| {
+            let lasts = match task.status {
+                TaskStatus::Pending => LOCK_LASTS * 2,
+                _ => LOCK_LASTS,
+            };
+            now() - task.updated_at < lasts
+        });
+        if is_alive {
+            return Err(Refusal::ActiveTask.into());
+        }
+        warn!(image.id = %image.id, task = lock, "The lock of an import that is not heard of any more is broken");
+        Ok(Some(Stale { lock, task }))
+    }
+
+    /// Where the image is to go. Empty in single-store mode too, where nobody names the store.
+    fn targets(&self, image: &Image, request: &ImportRequest) -> Result<Vec<StoreId>, Refusal> {
+        if !self.settings.multistore {
+            return Ok(Vec::new());
+        }
+        let mut stores = self.chosen(request)?;
+        if request.method != Method::CopyImage {
+            return Ok(stores);
+        }
+        for present in image
+            .locations
+            .iter()
+            .filter_map(|location| location.store())
+        {
+            let there = stores.iter().position(|store| *store == present);
+            match there {
+                Some(place) if request.all_stores => drop(stores.remove(place)),
+                Some(_) => return Err(Refusal::Present(present)),
+                None => {}
+            }
+        }
+        Ok(stores)
+    }
+
+    fn chosen(&self, request: &ImportRequest) -> Result<Vec<StoreId>, Refusal> {
+        let named = match (&request.stores, &request.store) {
+            (Some(_), _) | (_, Some(_)) if request.all_stores => return Err(Refusal::AllAndSome),
+            (Some(_), Some(_)) => return Err(Refusal::HeaderAndSome),
+            (Some(names), None) => names.iter().map(|name| StoreId::new(name)).collect(),
+            (None, Some(name)) => vec![StoreId::new(name)],
+            (None, None) if request.all_stores => {
+                let all = self.settings.stores.iter();
+                return Ok(all
+                    .filter(|store| !store.read_only)
+                    .map(|store| store.id.clone())
+                    .collect());
+            }
+            (None, None) => vec![self.stores.default_id().clone()],
+        };
+        let mut stores: Vec<StoreId> = Vec::new();
+        for store in named {
+            if !self.is_target(&store) {
+                return Err(Refusal::UnknownStore(store));
+            }
+            if !stores.contains(&store) {
+                stores.push(store);
+            }
+        }
+        Ok(stores)
+    }
+
+    async fn record(
+        &self,
+        caller: &Caller,
+        before: &Image,
+        request: &ImportRequest,
+        stores: &[StoreId],
+        stale: Option<Stale>,
+    ) -> Result<()> {
+        let mut after = before.clone();
+        after.updated_at = now();
+        if let Some(Stale { task, .. }) = &stale {
+            forget_progress(&mut after, task.as_ref());
+        }
+        let unbegun = after.clone();
+        progress::begin(&mut after, stores);
+        after.properties.remove(STAGE_HOST);
+        if request.method != Method::CopyImage {
+            after.status = before.status.transition(Status::Importing)?;
+        }
+        let task = task(caller, request, stores);
+        let job = NewJob {
+            id: task.id,
+            kind: JobKind::Import,
+            image: before.id.clone(),
+            input: ImportInput {
+                method: request.method,
+                web: request.web.clone(),
+                stores: stores.iter().map(|s| s.as_str().to_owned()).collect(),
+                must_succeed: request.must_succeed,
+                project: caller.project.as_ref().map(|p| p.as_str().to_owned()),
+            }
+            .to_json(),
+        };
+        let preempted = self.ended(Err("Expired lock preempted".to_owned()));
+        let narrow: fn(Bounds) -> Bounds = match request.method {
+            Method::GlanceDirect => Bounds::of_staged_import,
+            Method::WebDownload | Method::CopyImage => Bounds::of_import,
+        };
+        let mut bounds = self.bounds(caller).await?.map(narrow);
+        loop {
+            let within = bounds.clone().map(|bounds| Reservation {
+                bounds,
+                size_bytes: before.size_bytes,
+            });
+            let begun = self.db.import_begin(ImportStart {
+                before,
+                after: &after,
+                task: &task,
+                job: &job,
+                stale: stale.as_ref().map(|stale| db::Stale {
+                    lock: &stale.lock,
+                    task: stale.task.as_ref().map(|task| task.id),
+                    ended: &preempted,
+                }),
+                within: within.as_ref(),
+            });
+            let error = match begun.await {
+                Ok(()) => return Ok(()),
+                Err(error @ db::Error::OverQuota(_)) => error,
+                Err(error) => return Err(error.into()),
+            };
+            match self.try_again(&mut bounds, narrow, error).await {
+                Ok(()) => {}
+                Err(error @ Error::LimitExceeded { .. }) => {
+                    return self.refused(before, unbegun, stores, task, error).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A limit is in the way. Glance has answered by the time that it finds out: the task says so,
+    /// and the image is as if nothing had been staged.
+    async fn refused(
+        &self,
+        before: &Image,
+        mut after: Image,
+        stores: &[StoreId],
+        mut task: Task,
+        error: Error,
+    ) -> Result<()> {
+        progress::begin(&mut after, stores);
+        progress::end(&mut after, stores);
+        if before.status == Status::Uploading {
+            self.unstage(&before.id).await?;
+            after.properties.remove(STAGE_HOST);
+            progress::requeue(&mut after);
+        }
+        let ended = self.ended(Err(error.to_string()));
+        task.status = ended.status;
+        task.message = ended.message;
+        task.expires_at = Some(ended.expires_at);
+        Ok(self.db.import_refused(&task, before, &after).await?)
+    }
+
+    /// A task that ends now.
+    pub(in crate::control) fn ended(&self, outcome: Result<Value, String>) -> Ended {
+        let lives = TimeDelta::from_std(self.settings.import.task_time_to_live);
+        let (status, result, message) = match outcome {
+            Ok(result) => (TaskStatus::Success, result, None),
+            Err(message) => (TaskStatus::Failure, Value::Null, Some(message)),
+        };
+        Ended {
+            status,
+            result,
+            message,
+            expires_at: until(now(), lives.unwrap_or(TimeDelta::MAX)),
+        }
+    }
+}
+
+fn until(now: NaiveDateTime, lives: TimeDelta) -> NaiveDateTime {
+    now.checked_add_signed(lives).unwrap_or(NaiveDateTime::MAX)
+}
+
+fn task(caller: &Caller, request: &ImportRequest, stores: &[StoreId]) -> Task {
+    // In single-store mode Glance names the one store None.
+    let backend: Vec<Value> = match stores {
+        [] => vec![Value::Null],
+        stores => stores.iter().map(|store| store.as_str().into()).collect(),
+    };
+    let now = now();
+    Task {
+        id: Uuid::new_v4(),
+        kind: API_IMAGE_IMPORT.to_owned(),
+        status: TaskStatus::Pending,
+        owner: caller.project.clone().unwrap_or(ProjectId::new("")),
+        image: Some(request.image.clone()),
+        request_id: Some(caller.request_id.clone()),
+        user_id: caller.user.clone(),
+        expires_at: None,
+        created_at: now,
+        updated_at: now,
+        input: json!({
+            "image_id": request.image.as_str(),
+            "import_req": request.body,
+            "backend": backend,
+        }),
+        result: Value::Null,
+        message: None,
+    }
+}
+
+/// What a task that is not heard of any more said of its stores.
+fn forget_progress(image: &mut Image, task: Option<&Task>) {
+    let Some(Value::Array(stores)) = task.map(|task| &task.input["backend"]) else {
+        return;
+    };
+    let stores = stores.iter().filter_map(Value::as_str).map(StoreId::new);
+    let stores: Vec<StoreId> = stores.collect();
+    progress::begin(image, &stores);
+    progress::end(image, &stores);
+}

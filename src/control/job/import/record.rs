@@ -1,0 +1,193 @@
+//! What is recorded of an import: each store's success, and its end.
+
+use serde_json::{Value, json};
+use tracing::{info, warn};
+
+use super::{Failed, Import, Outcome};
+use crate::{
+    control::{
+        Control, Result,
+        db::{self, ImportEnd, Job, NodeId, Viewer},
+        image::{ATTEMPTS_MAX, now},
+        import::progress,
+        job::digest::load,
+        lease::{Covered, Transfer},
+        sweep,
+    },
+    data::Receipt,
+    model::{Attempt, Image, Status, StoreId},
+};
+
+/// Records that one store has the image, which is active from the first on.
+pub(super) async fn one(
+    control: &Control,
+    job: &Job,
+    node: NodeId,
+    transfer: &Transfer,
+    receipt: &Receipt,
+) -> Result<()> {
+    let write = transfer.writes().into_iter().find(|w| w.store == receipt.store);
+    let attempts: Vec<Attempt> = write.iter().map(|write| write.attempt).collect();
+    for _ in 0..ATTEMPTS_MAX {
+        let Some(before) = load(control, &job.image).await? else {
+            return Err(db::Error::NotFound.into());
+        };
+        let mut after = before.clone();
+        stored(control, &mut after, std::slice::from_ref(receipt));
+        let advance = control
+            .db
+            .import_advance(job.id, node, &attempts, &before, &after);
+        match advance.await {
+            Ok(()) => return Ok(()),
+            Err(db::Error::Conflict) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(db::Error::Busy.into())
+}
+
+/// The image with what was stored of it.
+fn stored(control: &Control, image: &mut Image, receipts: &[Receipt]) {
+    control.add_stored(image, receipts);
+    let stores: Vec<StoreId> = receipts.iter().map(|r| r.store.clone()).collect();
+    progress::end(image, &stores);
+    if image.status == Status::Importing {
+        image.status = Status::Active;
+    }
+    image.updated_at = now();
+}
+
+impl Import<'_> {
+    /// Every store has the image: all is recorded at once.
+    pub(super) async fn record_all(
+        self,
+        receipts: &[Receipt],
+        covered: Covered,
+    ) -> Result<Outcome> {
+        let writes = covered.transfer().writes().into_iter();
+        let attempts: Vec<Attempt> = writes.map(|write| write.attempt).collect();
+        let change = |image: &mut Image| stored(self.control, image, receipts);
+        match self.end(&attempts, change, self.success()).await {
+            Ok(()) => covered.settle(),
+            Err(db::Error::NotFound) => {
+                self.control.undo(covered).await;
+                return Ok(Outcome::Lost);
+            }
+            Err(db::Error::Lost) => {
+                // As for an upload: another node may have looked for our objects before we
+                // published them.
+                for write in covered.transfer().writes() {
+                    if let Err(error) = sweep::discard(self.control, &write).await {
+                        warn!(attempt = %write.attempt, %error, "Could not remove a lost import's bytes");
+                    }
+                }
+                covered.settle();
+                return Ok(Outcome::Lost);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.done().await
+    }
+
+    /// Every store has ended, and some may have failed.
+    pub(super) async fn finish(self, lost: &[StoreId]) -> Result<Outcome> {
+        let change = |image: &mut Image| {
+            progress::fail(image, lost);
+            progress::end(image, &self.targets);
+            image.updated_at = now();
+        };
+        match self.end(&[], change, self.success()).await {
+            Ok(()) => self.done().await,
+            Err(db::Error::NotFound | db::Error::Lost) => Ok(Outcome::Lost),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Nothing came of it: an image that waits for data takes some again, and one that has some
+    /// keeps it.
+    pub(super) async fn fail(self, failed: Failed) -> Result<Outcome> {
+        let (id, task) = (&self.job.image, self.job.id);
+        let message = failed.message;
+        warn!(image.id = %id, %task, message, "Import of image {id} failed");
+        let blamed = match (failed.stores, self.input.must_succeed) {
+            (stores, _) if !stores.is_empty() => stores,
+            // Glance tries one after the other: the first ends all, or every one fails.
+            (_, true) => self.targets.iter().take(1).cloned().collect(),
+            (_, false) => self.targets.clone(),
+        };
+        let Some(image) = load(self.control, id).await? else {
+            return Ok(Outcome::Lost);
+        };
+        if image.status == Status::Importing {
+            self.control.unstage(id).await?;
+        }
+        let multistore = self.control.settings.multistore;
+        let change = |image: &mut Image| {
+            if multistore {
+                progress::fail(image, &blamed);
+            }
+            progress::end(image, &self.targets);
+            if image.status == Status::Importing {
+                progress::requeue(image);
+            }
+            image.updated_at = now();
+        };
+        // An image that has data is what was asked for, unless every store had to get it.
+        let is_enough = image.status != Status::Importing && !self.input.must_succeed;
+        let outcome = match is_enough {
+            true => self.success(),
+            false => Err(message),
+        };
+        match self.end(&[], change, outcome).await {
+            Ok(()) => Ok(Outcome::Done),
+            Err(db::Error::NotFound | db::Error::Lost) => Ok(Outcome::Lost),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn success(&self) -> Result<Value, String> {
+        Ok(json!({"image_id": self.job.image.as_str()}))
+    }
+
+    async fn done(self) -> Result<Outcome> {
+        let id = &self.job.image;
+        info!(image.id = %id, task = %self.job.id, "Imported image {id}");
+        if !self.is_copy()
+            && let Err(error) = self.control.unstage(id).await
+        {
+            warn!(image.id = %id, %error, "Could not remove staged data; the sweep will");
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Changes the image and ends the job, its task and its lock. Whoever else changes the image at
+    /// the same time, it is their change that is changed.
+    async fn end(
+        &self,
+        attempts: &[Attempt],
+        change: impl Fn(&mut Image),
+        outcome: Result<Value, String>,
+    ) -> db::Result<()> {
+        let db = &self.control.db;
+        let ended = self.control.ended(outcome);
+        for _ in 0..ATTEMPTS_MAX {
+            let found = db.image(&self.job.image, &Viewer::everything()).await?;
+            let before = found.image;
+            let mut after = before.clone();
+            change(&mut after);
+            let end = db.import_end(ImportEnd {
+                id: self.job.id,
+                node: self.node,
+                attempts,
+                before: &before,
+                after: &after,
+                ended: &ended,
+            });
+            match end.await {
+                Err(db::Error::Conflict) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(db::Error::Busy)
+    }
+}

@@ -1,0 +1,96 @@
+"""Imports as the real clients make them, with two stores: `fast`, the default, and `slow`."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import time
+import unittest
+
+import glanceclient
+import openstack
+
+import service
+
+BIN = pathlib.Path(sys.executable).parent
+RAW = {"disk_format": "raw", "container_format": "bare"}
+PATIENCE = 60
+
+
+def run(program, *arguments):
+    """What a command prints. Its input is closed: glance takes any other for image data."""
+    done = subprocess.run(
+        [BIN / program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+    )
+    if done.returncode != 0:
+        raise AssertionError(f"{program} {' '.join(arguments)}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+class Imports(unittest.TestCase):
+    def setUp(self):
+        self.glance = glanceclient.Client("2", endpoint=service.URL, token="none").images
+        self.content = service.data(3 * service.MIB + 7)
+        self.file = service.file_of(self.content)
+
+    def imported(self, image):
+        """The image, once no task has it any more."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            shown = self.glance.get(image)
+            if shown["status"] not in ("uploading", "importing") and "os_glance_import_task" not in shown:
+                return shown
+            time.sleep(0.1)
+        raise AssertionError(f"{image} is still {shown['status']}")
+
+    def stands(self, image, stores):
+        shown = self.imported(image)
+        self.assertEqual((shown["status"], shown["stores"]), ("active", stores))
+        self.assertEqual(shown["checksum"], service.md5(self.content))
+        self.assertEqual(b"".join(self.glance.data(image)), self.content)
+
+    def test_openstack_command(self):
+        where = ("--os-auth-type", "none", "--os-endpoint", service.URL)
+        made = run(
+            "openstack", *where, "image", "create", "os-imported", "--disk-format", "raw",
+            "--container-format", "bare", "--file", self.file, "--import", "-f", "json",
+        )
+        self.stands(json.loads(made)["id"], "fast")
+
+    def test_glance_command(self):
+        def glance(*arguments):
+            return run("glance", "--os-image-url", service.URL, "--os-auth-token", "none", *arguments)
+
+        def table(text, name):
+            return [line.split()[3] for line in text.splitlines() if f"| {name} " in line][0]
+
+        formats = ("--disk-format", "raw", "--container-format", "bare")
+        made = glance(
+            "image-create-via-import", "--name", "g-imported", *formats, "--import-method", "glance-direct",
+            "--file", self.file, "--stores", "slow",
+        )
+        image = table(made, "id")
+        self.stands(image, "slow")
+        made = glance("image-create", "--name", "g-staged", *formats)
+        image = table(made, "id")
+        glance("image-stage", "--file", self.file, image)
+        glance("image-import", image, "--import-method", "glance-direct", "--all-stores", "True")
+        self.stands(image, "fast,slow")
+        self.assertIn("api_image_import", glance("image-tasks", image))
+        self.assertIn("api_image_import", glance("task-list"))
+        self.assertIn("glance-direct", glance("import-info"))
+
+    def test_glanceclient_copies(self):
+        image = self.glance.create(**RAW)["id"]
+        self.glance.upload(image, open(self.file, "rb"))
+        self.glance.image_import(image, "copy-image", stores=["slow"])
+        self.stands(image, "fast,slow")
+
+    def test_openstacksdk(self):
+        cloud = openstack.connect(auth_type="none", endpoint=service.URL)
+        made = cloud.image.create_image("sdk-imported", filename=self.file, use_import=True, wait=True, **RAW)
+        self.stands(made.id, "fast")
+
+
+if __name__ == "__main__":
+    unittest.main()

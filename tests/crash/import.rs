@@ -1,0 +1,94 @@
+//! `kill -9` in the middle of staging and of imports: another node goes on.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{Pair, content, download, files, queue, status, upload::Upload};
+use crate::support::{
+    process::Fresnel,
+    wait_until,
+    wire::{Request, Response, exchange},
+};
+
+const LEN: usize = 12 << 20;
+/// Images whose import the kill interrupts, each somewhere else.
+const IMAGES: u64 = 5;
+/// A dead lease, the jobs of one node after the other, and digests, unoptimised as tests are.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+#[test]
+fn another_node_goes_on_with_imports_mariadb() {
+    another_node_goes_on_with_imports("mariadb-up");
+}
+
+#[test]
+fn another_node_goes_on_with_imports_postgres() {
+    another_node_goes_on_with_imports("postgres-up");
+}
+
+fn another_node_goes_on_with_imports(up: &str) {
+    let mut pair = Pair::start(up);
+    let half_staged = queue(&pair.left);
+    let mut upload = Upload::begin_at(&pair.left, &half_staged, "stage", LEN);
+    upload.send(&content(LEN / 2, 1));
+    let images: Vec<(String, Vec<u8>)> = (0..IMAGES)
+        .map(|seed| (queue(&pair.left), content(LEN, seed)))
+        .collect();
+    for (image, content) in &images {
+        assert_eq!(stage(&pair.left, image, content).status, 204);
+    }
+    for (image, _) in &images {
+        assert_eq!(import(&pair.left, image), 202);
+    }
+    // One is done: the others are somewhere before.
+    let is_active = |(image, _): &(String, Vec<u8>)| status(&pair.right, image) == "active";
+    let one_is_done = || images.iter().any(is_active);
+    assert!(wait_until(PATIENCE, one_is_done), "{}", pair.left.log());
+    pair.left.kill();
+    for (image, content) in &images {
+        let done = || status(&pair.right, image) == "active";
+        assert!(wait_until(PATIENCE, done), "{image}:\n{}", pair.right.log());
+        assert!(download(&pair.right, image) == *content);
+    }
+    assert_eq!(upload.answer(), None);
+    let queued = || status(&pair.right, &half_staged) == "queued";
+    assert!(wait_until(PATIENCE, queued), "{}", pair.right.log());
+    let content = content(LEN, 99);
+    assert_eq!(stage(&pair.right, &half_staged, &content).status, 204);
+    assert_eq!(import(&pair.right, &half_staged), 202);
+    let done = || status(&pair.right, &half_staged) == "active";
+    assert!(wait_until(PATIENCE, done), "{}", pair.right.log());
+    nothing_else_is_there(
+        &pair,
+        images.iter().map(|(image, _)| image).chain([&half_staged]),
+    );
+}
+
+/// The images' files, and no staged data.
+fn nothing_else_is_there<'a>(pair: &Pair, images: impl Iterator<Item = &'a String>) {
+    let mut expected: Vec<PathBuf> = images.map(|image| pair.images.join(image)).collect();
+    expected.sort();
+    let found = || {
+        let mut found = files(&pair.images);
+        found.sort();
+        found
+    };
+    let clean = || files(&pair.staging).is_empty() && found() == expected;
+    assert!(
+        wait_until(PATIENCE, clean),
+        "{:?} {:?}",
+        files(&pair.staging),
+        found()
+    );
+}
+
+fn stage(node: &Fresnel, image: &str, content: &[u8]) -> Response {
+    let request = Request::new("PUT", &format!("/v2/images/{image}/stage"));
+    let request = request.header("Content-Type", "application/octet-stream");
+    exchange(node.address, &request.body(content)).unwrap()
+}
+
+fn import(node: &Fresnel, image: &str) -> u16 {
+    let request = Request::new("POST", &format!("/v2/images/{image}/import"));
+    let request = request.body(r#"{"method": {"name": "glance-direct"}}"#);
+    exchange(node.address, &request).unwrap().status
+}
