@@ -4,4 +4,9 @@ pub mod judge;
 pub mod keystone;
 pub mod peer;
 pub mod s3;
+pub mod swift;
 pub mod transport;
+pub mod web;
+
+/// How we name ourselves.
+const USER_AGENT: &str = concat!("fresnel/", env!("CARGO_PKG_VERSION"));

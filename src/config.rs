@@ -27,6 +27,7 @@ mod reader;
 mod stores;
 mod unsupported;
 mod value;
+mod web;
 
 use std::{fmt, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -94,6 +95,8 @@ pub struct Config {
     pub policy: crate::control::policy::Settings,
     /// Who may do what with which properties; none is everybody everything.
     pub protections: Option<crate::control::protect::Settings>,
+    /// What may be fetched from the web for users; our own listeners are not in it yet.
+    pub web: crate::client::web::Policy,
     /// What images may be and what is told of them.
     pub control: crate::control::Settings,
     /// The data plane.
@@ -150,8 +153,10 @@ pub(crate) const TABLES: &[Table] = &[
     stores::GlanceStore::TABLE,
     stores::AnyStore::TABLE,
     stores::FILE,
+    stores::HTTP,
     stores::RBD,
     stores::S3,
+    stores::SWIFT,
     import::StagingStore::TABLE,
     import::Tasks::TABLE,
     image_format::ImageFormat::TABLE,
@@ -160,6 +165,7 @@ pub(crate) const TABLES: &[Table] = &[
     middleware::Cors::TABLE,
     middleware::Middleware::TABLE,
     middleware::Healthcheck::TABLE,
+    web::ImportFiltering::TABLE,
     fresnel::Fresnel::TABLE,
 ];
 
@@ -188,6 +194,7 @@ fn from_files(
     let metrics_bind = metrics_bind(&mut reader, fresnel.metrics_bind.as_deref());
     let image_schema = image_schema(&mut reader, fresnel.image_schema_file.as_deref());
     let (policy, protections) = policy::read(&mut reader, files, &mut warnings);
+    let web = web::read(&mut reader);
     let stores = stores::read(&mut reader, &mut warnings);
     let import = import::read(
         &mut reader,
@@ -196,6 +203,7 @@ fn from_files(
         api.public_endpoint.as_ref(),
         &mut warnings,
     );
+    warnings.extend(web::warning(&reader, &web, &stores));
     warnings.extend(unsupported::warnings(&reader, &stores));
     let findings = reader.finish();
     problems.extend(findings.problems);
@@ -217,6 +225,7 @@ fn from_files(
         digest_engine: fresnel.digest_engine,
         policy,
         protections,
+        web,
         control: control_settings(images, formats, fresnel.size_hint_property, import, &stores),
         data: crate::data::Settings {
             admission_wait: Duration::from_secs(fresnel.admission_wait_seconds.into()),

@@ -24,6 +24,7 @@ use bytes::Bytes;
 
 use crate::{
     buf::Pool,
+    client::web,
     model::{Attempt, StoreId},
     store::Registry,
 };
@@ -72,6 +73,13 @@ pub trait Source: Send {
     /// The next bytes, of any number; `None` at the clean end. A body that breaks off is an error,
     /// never an end.
     async fn next(&mut self) -> std::io::Result<Option<Bytes>>;
+}
+
+#[async_trait]
+impl Source for web::Body {
+    async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
+        self.next().await
+    }
 }
 
 /// The line between the planes while bytes move. Implemented by control.

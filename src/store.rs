@@ -7,10 +7,12 @@ pub mod conformance;
 pub mod error;
 pub mod file;
 pub mod flaky;
+pub mod http;
 pub mod memory;
 pub mod rbd;
 pub mod registry;
 pub mod s3;
+pub mod swift;
 mod window;
 
 use std::{fmt, fs::File, sync::Arc, time::SystemTime};

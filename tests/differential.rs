@@ -19,7 +19,9 @@ use crate::support::{
     keystone::Keystone,
     lab::{self, Ceph, Glance},
     process::Fresnel,
-    wait_until, wire,
+    wait_until,
+    web::WebServer,
+    wire,
 };
 
 const SINGLE: &[&str] = &[
@@ -33,6 +35,7 @@ const IDENTITY: &[&str] = &["identity"];
 const IMPORTS: &[&str] = &["imports"];
 const IMPORT_SINGLE: &[&str] = &["import_single"];
 const REGISTERED: &[&str] = &["registered"];
+const WEB: &[&str] = &["web"];
 
 /// What a background task of either may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -114,6 +117,24 @@ fn registered_objects_of_a_cluster_answer_as_in_glance() {
         .each_ref()
         .map(|objects| objects.variables(fsid.trim()));
     pair.compare_with([theirs, own], REGISTERED);
+}
+
+#[test]
+fn images_on_the_web_answer_as_in_glance() {
+    let server = WebServer::nginx(false);
+    let options = [
+        "DEFAULT.show_multiple_locations=true",
+        "import_filtering_opts.allowed_hosts=[127.0.0.1]",
+        "import_filtering_opts.allowed_ports=[]",
+    ];
+    let pair = Pair::start(&["--identity"], &options);
+    let one = server.put(b"an image on the web");
+    let name = one.rsplit('/').next().unwrap_or_default().to_owned();
+    let variables = [("web", server.root.clone()), ("name", name), ("one", one)];
+    let variables = variables
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+    pair.compare_with([&variables; 2], WEB);
 }
 
 /// Objects that somebody else has put into the pool: a MiB of zeroes each.
@@ -308,6 +329,7 @@ fn every_known_difference_is_documented_and_tested() {
         LIMITS,
         LOCATIONS,
         REGISTERED,
+        WEB,
         IDENTITY,
         IMPORTS,
         IMPORT_SINGLE,

@@ -1,8 +1,10 @@
 //! Every store passes the one suite, on every filesystem that we can make here.
 
+mod http;
 mod mounted;
 mod rbd;
 mod s3;
+mod swift;
 
 use std::path::Path;
 

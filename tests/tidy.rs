@@ -49,6 +49,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("reqwest", &["client"]),
     ("rustls", &["http", "client"]),
     ("tokio_rustls", &["http", "client"]),
+    ("rustls_platform_verifier", &["client"]),
+    ("base64", &["client"]),
     ("openssl", &["data/digest", "client/s3"]),
     (
         "flate2",

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use fresnel::api::schema::Schemas;
 use fresnel::api::{Settings, filter, patch as json_patch};
 use fresnel::client::s3::answer::Leaves;
+use fresnel::client::web::Uri;
 use fresnel::config::dialect;
 use fresnel::control::policy::{file as policy_file, parse as policy_rule};
 use fresnel::control::protect::{Format, Protections};
@@ -39,6 +40,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("range", range),
     ("s3", s3),
     ("unpack", unpack),
+    ("uri", uri),
     ("vdi", vdi),
     ("vhd", vhd),
     ("vhdx", vhdx),
@@ -299,6 +301,31 @@ pub fn s3(data: &[u8]) {
         let uploads = leaves.uploads("key");
         assert!(uploads.is_empty() || leaves.first("UploadId").is_some());
     }
+}
+
+/// An address on the web: another library that reads it finds the same host and port.
+pub fn uri(data: &[u8]) {
+    let Ok(uri) = std::str::from_utf8(data).map_err(drop).and_then(|text| {
+        let uri = Uri::parse(text).map_err(drop)?;
+        Ok((text, uri))
+    }) else {
+        return;
+    };
+    let (text, uri) = uri;
+    for text in [text, &uri.bare()] {
+        let Ok(read) = url::Url::parse(text) else {
+            continue;
+        };
+        let host = read.host_str().unwrap_or_default();
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let host = fresnel::client::web::Host::parse(host).expect("it is the same");
+        assert_eq!(
+            (&host, Some(uri.port())),
+            (uri.host(), read.port_or_known_default())
+        );
+    }
+    let again = Uri::parse(&uri.bare()).expect("what was read is read again");
+    assert_eq!(again.bare(), uri.bare());
 }
 
 /// The start of a stream.

@@ -46,7 +46,7 @@ pub async fn store_check(
     only: Option<&str>,
 ) -> anyhow::Result<Vec<(String, Vec<Finding>)>> {
     let mut checked = Vec::new();
-    for (id, opened) in each_store(&config)? {
+    for (id, opened) in each_store(&config, &[])? {
         if only.is_some_and(|only| only != id.as_str()) {
             continue;
         }

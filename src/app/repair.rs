@@ -97,7 +97,7 @@ struct Repair {
 
 impl Repair {
     async fn begin(config: Config) -> anyhow::Result<Self> {
-        let stores = open_stores(&config)?;
+        let stores = open_stores(&config, &[])?;
         let db = Db::connect(&config.db).await?;
         let leases = Leases::join(db.clone(), config.lease).await?;
         Ok(Self {

@@ -12,10 +12,11 @@ use super::{metrics, staging};
 use crate::{
     api::Api,
     base::telemetry,
-    buf::Pool,
+    buf::{Pool, pool::READER_SHARE_BYTES},
     client::{
         keystone::{self, Endpoint, Limits, Session},
         peer::Peer,
+        web::{self, Web},
     },
     config::{Config, Keystone, Kind, Tokens},
     control::{Auth, Control, Db, Leases, Policy, Protections, auth, job, sweep},
@@ -25,8 +26,10 @@ use crate::{
     store::{
         self, Registry, Store,
         file::{self, FileIo, FileStore},
+        http::HttpStore,
         rbd::{Connections, RbdStore},
         s3::S3Store,
+        swift::SwiftStore,
     },
 };
 
@@ -51,9 +54,10 @@ impl Service {
         } else {
             "http"
         };
-        let stores = open_stores(&config)?;
+        let listeners = [Some(address), config.metrics_bind];
+        let stores = open_stores(&config, &listeners.map(Vec::from_iter).concat())?;
         let plane = Arc::new(Plane {
-            pool: Pool::with_gathering(config.memory_limit_bytes, gathering(&stores)),
+            pool: pool(&config, &stores),
             stores: stores.clone(),
             engine: Engine::sized_for_machine(config.digest_engine)
                 .context("cannot start [fresnel] digest_engine")?,
@@ -158,8 +162,8 @@ async fn keep_policy(policy: &Policy, mut hangup: Signal) {
     }
 }
 
-pub(super) fn open_stores(config: &Config) -> anyhow::Result<Registry> {
-    let stores = each_store(config)?
+pub(super) fn open_stores(config: &Config, listeners: &[SocketAddr]) -> anyhow::Result<Registry> {
+    let stores = each_store(config, listeners)?
         .map(|(id, opened)| opened.with_context(|| format!("cannot open the store {id}")));
     let stores = stores.collect::<anyhow::Result<_>>()?;
     Ok(Registry::new(stores, config.stores.default.clone()))
@@ -180,16 +184,21 @@ fn of_keystone((config, endpoint): (keystone::Config, Endpoint)) -> anyhow::Resu
 }
 
 /// Opens what is configured, one after the other. Begins their background work: a runtime must
-/// run.
+/// run. Nothing is fetched from `listeners`, which are our own.
 pub(super) fn each_store(
     config: &Config,
+    listeners: &[SocketAddr],
 ) -> anyhow::Result<impl Iterator<Item = (StoreId, store::Result<Arc<dyn Store>>)>> {
     let io = FileIo::start(config.file_io).context("cannot start file I/O")?;
     let ceph = Arc::new(Connections::new(config.rbd_window_bytes));
+    let policy = Arc::new(web::Policy {
+        listeners: listeners.to_vec(),
+        ..config.web.clone()
+    });
     let stores = &config.stores.stores;
     let staging = config.control.import.staging.local.as_ref();
-    let shares = stores.len() + usize::from(staging.is_some());
-    let share_bytes = Pool::share_bytes(config.memory_limit_bytes, shares);
+    let shares = stores.len() + usize::from(staging.is_some()) - readers(config).len();
+    let share_bytes = Pool::share_bytes(limit_bytes(config), shares);
     let staging = staging.map(|local| {
         let id = config.control.import.staging.store.clone();
         let files = file::Config::in_dir(&local.path);
@@ -202,10 +211,19 @@ pub(super) fn each_store(
         let opened: store::Result<Arc<dyn Store>> = match &store.kind {
             Kind::File(file) => FileStore::open(id.clone(), file.clone(), io.clone())
                 .map(|opened| Arc::new(opened) as _),
+            Kind::Http(http) => Web::new(policy.clone(), http.clone())
+                .map(|web| Arc::new(HttpStore::new(id.clone(), web)) as _)
+                .map_err(|error| store::Error::Backend {
+                    store: id.clone(),
+                    source: std::io::Error::other(error),
+                }),
             Kind::Rbd(rbd) => RbdStore::open(id.clone(), rbd.clone(), ceph.clone())
                 .map(|opened| Arc::new(opened) as _),
             Kind::S3(s3) => S3Store::open(id.clone(), s3.clone(), share_bytes)
                 .map(|opened| Arc::new(opened) as _),
+            Kind::Swift(swift) => {
+                SwiftStore::open(id.clone(), (**swift).clone()).map(|opened| Arc::new(opened) as _)
+            }
         };
         (id, opened)
     });
@@ -218,7 +236,23 @@ fn hostname() -> String {
     name.map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
 }
 
-fn gathering(stores: &Registry) -> Vec<(StoreId, usize)> {
-    let gathering = |store: &Arc<dyn Store>| (store.id().clone(), store.gathers_bytes());
-    stores.iter().map(gathering).collect()
+/// The buffers of all transfers.
+fn pool(config: &Config, stores: &Registry) -> Pool {
+    let readers = readers(config);
+    let writers = stores.iter().filter(|store| !readers.contains(store.id()));
+    let gathering = writers.map(|store| (store.id().clone(), store.gathers_bytes()));
+    Pool::with_gathering(limit_bytes(config), gathering.collect()).with_readers(readers.into_iter())
+}
+
+/// The stores that take no uploads.
+fn readers(config: &Config) -> Vec<StoreId> {
+    let stores = config.stores.stores.iter().map(|store| &store.settings);
+    let readers = stores.filter(|settings| settings.read_only);
+    readers.map(|settings| settings.id.clone()).collect()
+}
+
+/// Bytes for the transfers of all other stores.
+fn limit_bytes(config: &Config) -> usize {
+    let readers_bytes = readers(config).len() * READER_SHARE_BYTES;
+    config.memory_limit_bytes.saturating_sub(readers_bytes)
 }

@@ -33,6 +33,9 @@ use crate::{
 /// The least that a store's share may be: two uploads at once.
 const UPLOADS_MIN: usize = 2;
 
+/// The share of a store that takes no uploads: a download gathers nothing, and needs a buffer or two.
+pub const READER_SHARE_BYTES: usize = 16 * CHUNK_BYTES;
+
 /// Buffers that stay committed when no transfer runs: a small image touches no fresh memory.
 const IDLE_BLOCKS_MAX: usize = 4;
 
@@ -81,6 +84,24 @@ impl Pool {
         };
         Self {
             shares: Arc::new(stores.into_iter().map(share).collect()),
+        }
+    }
+
+    /// Adds stores that take no uploads, each with [`READER_SHARE_BYTES`] of its own.
+    pub fn with_readers(self, readers: impl Iterator<Item = StoreId>) -> Self {
+        let shelf = Arc::new(Shelf::default());
+        let mut shares = (*self.shares).clone();
+        shares.extend(readers.map(|store| {
+            let share = Share {
+                free: Semaphore::new(READER_SHARE_BYTES / CHUNK_BYTES),
+                upload_chunks: ADMISSION_CHUNKS,
+                store: store.clone(),
+                shelf: shelf.clone(),
+            };
+            (store, Arc::new(share))
+        }));
+        Self {
+            shares: Arc::new(shares),
         }
     }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 pub use auth::{Credentials, Domain, Named, Scope};
 pub use limits::{Endpoint, Limits};
-pub use session::{Config, Session};
+pub use session::{Access, Config, Session};
 pub use tokens::{AccessRule, Token, Tokens};
 
 /// Why Keystone did not answer what was asked.

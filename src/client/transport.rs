@@ -1,6 +1,7 @@
 //! Connections to other services: TLS as the operator wants it, time limits.
 
 use std::{
+    error::Error as _,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -49,11 +50,20 @@ pub enum Error {
     /// A file has no certificate or key in it, or the system has no authorities.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[source] reqwest::Error),
+    /// The same, for connections of our own.
+    #[error("TLS cannot be set up: {0}")]
+    Rustls(#[source] rustls::Error),
 }
 
 /// A client with its pool of connections.
 pub(super) fn client(config: &Config) -> Result<Client, Error> {
     let builder = builder(config)?.timeout(config.timeout);
+    builder.build().map_err(Error::Tls)
+}
+
+/// The same for transfers: only each wait for the other side has an end.
+pub(super) fn streaming(config: &Config) -> Result<Client, Error> {
+    let builder = builder(config)?.read_timeout(config.timeout);
     builder.build().map_err(Error::Tls)
 }
 
@@ -63,7 +73,7 @@ pub(super) fn builder(config: &Config) -> Result<ClientBuilder, Error> {
     let mut builder = Client::builder()
         .connect_timeout(config.timeout)
         .redirect(redirect::Policy::none())
-        .user_agent(concat!("fresnel/", env!("CARGO_PKG_VERSION")))
+        .user_agent(super::USER_AGENT)
         .tls_danger_accept_invalid_certs(config.insecure);
     if let Some(path) = &config.ca_file {
         let authorities = Certificate::from_pem_bundle(&read(path)?).map_err(Error::Tls)?;
@@ -78,6 +88,22 @@ pub(super) fn builder(config: &Config) -> Result<ClientBuilder, Error> {
         builder = builder.identity(Identity::from_pem(&pem).map_err(Error::Tls)?);
     }
     Ok(builder)
+}
+
+/// An error with its causes, without the address.
+pub(super) fn cause(error: &reqwest::Error) -> String {
+    let what = match (error.is_timeout(), error.is_connect()) {
+        (true, _) => "it takes too long",
+        (false, true) => "no connection",
+        (false, false) => "the request failed",
+    };
+    let mut text = what.to_owned();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

@@ -1,8 +1,10 @@
 //! `enabled_backends`, `[glance_store]` and the section of each store (reference E.1).
 
 mod file;
+mod http;
 mod rbd;
 mod s3;
+mod swift;
 
 use std::{collections::HashMap, path::PathBuf};
 
@@ -14,12 +16,14 @@ use super::{
     reader::Reader,
     value::Pairs,
 };
-use crate::{control::StoreSettings, model::StoreId, store};
+use crate::{client::web, control::StoreSettings, model::StoreId, store};
 
 /// The options of each type of store.
 pub(super) const FILE: Table = file::FileStore::TABLE;
+pub(super) const HTTP: Table = http::HttpStore::TABLE;
 pub(super) const RBD: Table = rbd::RbdStore::TABLE;
 pub(super) const S3: Table = s3::S3Store::TABLE;
+pub(super) const SWIFT: Table = swift::SwiftStore::TABLE;
 
 /// Ids that Glance keeps for itself begin so.
 const RESERVED_PREFIX: &str = "os_glance_";
@@ -32,10 +36,10 @@ const SINGLE_SECTION: &str = "glance_store";
 const TYPES: &[(&str, Served)] = &[
     ("cinder", Served::NotYet),
     ("file", Served::Yes),
-    ("http", Served::NotYet),
+    ("http", Served::Yes),
     ("rbd", Served::Yes),
     ("s3", Served::Yes),
-    ("swift", Served::NotYet),
+    ("swift", Served::Yes),
     ("vmware", Served::Never),
 ];
 
@@ -51,7 +55,7 @@ section! {
     GlanceStore in "glance_store" {
         /// The store that takes an upload that names none: one of `enabled_backends`.
         default_backend: Option<String>;
-        /// Store types in use where there are no `enabled_backends`. Only `file`, `rbd` and `s3` are served.
+        /// Store types in use where there are no `enabled_backends`. Only `file`, `http`, `rbd`, `s3` and `swift` are served.
         stores: Vec<String> = "file,http";
         /// The store type that takes uploads where there are no `enabled_backends`.
         default_store: String = "file";
@@ -93,10 +97,14 @@ pub struct Store {
 pub enum Kind {
     /// Files in directories.
     File(store::file::Config),
+    /// Addresses of the web.
+    Http(web::Config),
     /// RBD images in a pool of a Ceph cluster.
     Rbd(store::rbd::Config),
     /// Objects in a bucket of an S3 server.
     S3(store::s3::Config),
+    /// Objects in an account of Swift.
+    Swift(Box<store::swift::Config>),
 }
 
 /// Reads all that is about stores.
@@ -124,13 +132,18 @@ fn several(
     } else if !pairs.iter().any(|(id, _)| *id == default) {
         let reason = format!("{default:?} is not one of enabled_backends");
         reader.refuse("glance_store", "default_backend", &reason);
+    } else if pairs.contains(&(default.clone(), "http".to_owned())) {
+        let reason = format!("{default:?} is of type http and takes no uploads");
+        reader.refuse("glance_store", "default_backend", &reason);
     }
     let stores = pairs.iter().filter_map(|(id, kind)| {
         let sections = [id.as_str(), SHARED_SECTION];
         match kind.as_str() {
             "file" => Some(file::store(reader, id, &sections, None)),
+            "http" => Some(http::store(reader, id, &sections, warnings)),
             "rbd" => Some(rbd::store(reader, id, &sections, warnings)),
             "s3" => Some(s3::store(reader, id, &sections, warnings)),
+            "swift" => Some(swift::store(reader, id, &sections)),
             _ => None,
         }
     });
@@ -177,8 +190,8 @@ fn single(reader: &mut Reader<'_>, common: &GlanceStore, warnings: &mut Vec<Stri
         "filesystem" => "file",
         other => other,
     };
-    if !["file", "rbd", "s3"].contains(&default) {
-        let reason = format!("{default:?} is not supported, only file, rbd and s3 are");
+    if !["file", "rbd", "s3", "swift"].contains(&default) {
+        let reason = format!("{default:?} is not supported, only file, rbd, s3 and swift are");
         reader.refuse("glance_store", "default_store", &reason);
     } else if !common.stores.iter().any(|kind| kind == default) {
         let reason = format!("{default:?} is not one of stores");
@@ -196,14 +209,8 @@ fn single(reader: &mut Reader<'_>, common: &GlanceStore, warnings: &mut Vec<Stri
             )),
             "rbd" => stores.push(rbd::store(reader, "rbd", &[SINGLE_SECTION], warnings)),
             "s3" => stores.push(s3::store(reader, "s3", &[SINGLE_SECTION], warnings)),
-            // Glance's default list has it: images at foreign addresses are read through it.
-            "http" => {
-                if let Some(place) = reader.place("glance_store", "stores") {
-                    warnings.push(format!(
-                        "{place}: [glance_store] stores: http is not supported yet"
-                    ));
-                }
-            }
+            "swift" => stores.push(swift::store(reader, "swift", &[SINGLE_SECTION])),
+            "http" => stores.push(http::store(reader, "http", &[SINGLE_SECTION], warnings)),
             other => {
                 let reason = format!("{other:?} is not supported without enabled_backends");
                 reader.refuse("glance_store", "stores", &reason);
@@ -235,11 +242,19 @@ fn refuse_shared_places(reader: &mut Reader<'_>, stores: &[Store]) {
     let mut owners: HashMap<PathBuf, &StoreId> = HashMap::new();
     for Store { settings, kind } in stores {
         let (option, places): (_, Vec<PathBuf>) = match kind {
+            Kind::Http(_) => ("https_insecure", vec!["http://".into()]),
             Kind::File(config) => {
                 let paths = config.datadirs.iter().map(|dir| &dir.path);
                 // Without `.`, doubled slashes or a slash at its end.
                 let paths = paths.map(|path| path.components().collect());
                 ("filesystem_store_datadir", paths.collect())
+            }
+            Kind::Swift(config) => {
+                let account = &config.default;
+                let user = account.user.as_ref().unwrap_or(&account.name);
+                let place = format!("container {} of {user}", config.container);
+                let place = format!("{place} at {}", account.auth_address);
+                ("swift_store_container", vec![place.into()])
             }
             Kind::Rbd(config) => {
                 let cluster = config.ceph_conf.as_deref().unwrap_or_default();

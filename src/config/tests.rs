@@ -338,7 +338,7 @@ mod stores {
 
     #[test]
     fn types_that_are_not_served_are_refused_with_their_line() {
-        for kind in ["swift", "http", "cinder", "vmware", "floppy"] {
+        for kind in ["cinder", "vmware", "floppy"] {
             let text = format!(
                 "[DEFAULT]\nenabled_backends = a:{kind}\n[glance_store]\ndefault_backend = a"
             );
@@ -400,14 +400,16 @@ mod stores {
         );
         assert_eq!(
             config.warnings,
-            ["a.conf:2: [glance_store] stores: http is not supported yet"]
+            [
+                "Images at addresses of loopback, link-local and private networks are not read: \
+                 [import_filtering_opts] allowed_hosts names no host"
+            ]
         );
-        assert!(
-            error("[glance_store]\nstores = file,swift").contains("\"swift\" is not supported")
-        );
-        assert!(
-            error("[glance_store]\ndefault_store = swift").contains("only file, rbd and s3 are")
-        );
+        assert!(matches!(config.stores.stores[1].kind, Kind::Http(_)));
+        let message = error("[glance_store]\nstores = file,cinder");
+        assert!(message.contains("\"cinder\" is not supported"));
+        let message = error("[glance_store]\ndefault_store = cinder");
+        assert!(message.contains("only file, rbd, s3 and swift are"));
         assert!(error("[glance_store]\ndefault_store = rbd").contains("is not one of stores"));
     }
 
@@ -427,6 +429,43 @@ mod stores {
         assert_eq!(rbd.timeouts.operation, None);
         assert_eq!(config.stores.default.as_str(), "rbd");
         assert!(config.warnings.iter().any(|w| w.contains("for ever")));
+    }
+
+    #[test]
+    fn a_store_of_the_web_only_reads() {
+        let text = "[DEFAULT]\nenabled_backends = a:file,w:http\n[glance_store]\n\
+                    default_backend = a\n[a]\nfilesystem_store_datadir = /a\n[w]\n\
+                    https_ca_certificates_file = /ca\n\
+                    http_proxy_information = http:10.0.0.1:3128\n\
+                    [import_filtering_opts]\nallowed_hosts = ['Images.Example', 10.0.0.9]\n\
+                    allowed_ports = []\ndisallowed_ports = [22]\n";
+        let config = load_text(text).unwrap();
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        let web = &config.stores.stores[1];
+        assert!(web.settings.read_only);
+        let Kind::Http(http) = &web.kind else {
+            panic!("{web:?}")
+        };
+        assert_eq!(http.ca_file, Some("/ca".into()));
+        assert_eq!(http.proxies.len(), 1);
+        let hosts = config.web.hosts.allowed.iter().map(ToString::to_string);
+        assert_eq!(hosts.collect::<Vec<_>>(), ["images.example", "10.0.0.9"]);
+        assert!(config.web.ports.admits(&8080) && !config.web.ports.admits(&22));
+        let message = error(&text.replace("default_backend = a", "default_backend = w"));
+        assert!(message.ends_with("takes no uploads"), "{message}");
+        for (good, bad, complaint) in [
+            ("10.0.0.9]", "0x7f.1]", "neither the name nor the address"),
+            ("[22]", "[0]", "not a port"),
+            ("http:10", "ftp:10", "another scheme"),
+            (
+                "10.0.0.1:3128",
+                "socks5://h:1",
+                "not the address of an HTTP proxy",
+            ),
+        ] {
+            let message = error(&text.replace(good, bad));
+            assert!(message.contains(complaint), "{message}");
+        }
     }
 
     #[test]

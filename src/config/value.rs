@@ -36,6 +36,11 @@ pub(crate) trait Value: Sized {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pairs(pub Vec<(String, String)>);
 
+/// A list in brackets (oslo.config's `bounds`), of items that may be quoted. We take one without
+/// brackets too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bracketed(pub Vec<String>);
+
 /// The values of an option that may be given more than once, over all files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Many(pub Vec<String>);
@@ -107,6 +112,26 @@ impl Value for Vec<String> {
 
     fn parse(text: &str) -> Result<Self, String> {
         Ok(items(text.trim().trim_end_matches(',')))
+    }
+}
+
+impl Value for Bracketed {
+    const KIND: &'static str = "list";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let inner = match text.strip_prefix('[') {
+            None => text,
+            Some(rest) => rest
+                .strip_suffix(']')
+                .ok_or_else(|| format!("{text:?} does not end with a bracket"))?,
+        };
+        let items = Vec::<String>::parse(inner)?.into_iter().map(|item| {
+            let unquoted = |quote: char| item.strip_prefix(quote)?.strip_suffix(quote);
+            let unquoted = unquoted('"').or(unquoted('\''));
+            unquoted.map_or_else(|| item.clone(), str::to_owned)
+        });
+        Ok(Self(items.collect()))
     }
 }
 
@@ -199,6 +224,16 @@ mod tests {
             Ok(vec!["a".into(), "b".into(), "c".into()])
         );
         assert_eq!(Vec::<String>::parse(" "), Ok(vec![]));
+    }
+
+    #[test]
+    fn lists_in_brackets() {
+        let parse = |text| Bracketed::parse(text).map(|list| list.0);
+        for text in ["[a, b]", "a,b", " [ 'a' , \"b\" ] "] {
+            assert_eq!(parse(text), Ok(vec!["a".into(), "b".into()]), "{text}");
+        }
+        assert_eq!(parse("[]"), Ok(vec![]));
+        assert!(parse("[a").is_err());
     }
 
     #[test]

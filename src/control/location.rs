@@ -60,8 +60,11 @@ impl Control {
         }
         check_metadata("", &Value::Object(metadata.clone()))?;
         let object = store.object(&given.url);
-        let there = |other: &Location| other.url == given.url || store.object(&other.url) == object;
-        if object.is_some() && image.locations.iter().any(there) {
+        let there = |other: &Location| {
+            let same = object.is_some() && store.object(&other.url) == object;
+            same || other.url == given.url
+        };
+        if image.locations.iter().any(there) {
             return Err(Refusal::Duplicate(given.url.clone()).into());
         }
         let location = Location {

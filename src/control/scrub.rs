@@ -22,7 +22,7 @@ use super::{
     sweep,
 };
 use crate::{
-    model::{ImageId, Location, Status, StoreId},
+    model::{ImageId, Location, Status, StoreId, location::shown},
     store::{self, Entry, Intent, Stat, Store},
 };
 
@@ -184,7 +184,7 @@ impl Scrub<'_> {
     async fn give_up(&mut self, image: &ImageId, location: &Location) -> Result<()> {
         let control = self.control;
         let Some(store) = control.store_of(location) else {
-            warn!(image.id = %image, url = location.url, "No store for data that is to be removed");
+            warn!(image.id = %image, url = shown(&location.url), "No store for data that is to be removed");
             return Ok(());
         };
         if !self.options.concerns(store.id()) {

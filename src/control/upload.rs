@@ -25,7 +25,7 @@ use crate::{
         self, DeclaredSize, Expect, Known, Plane, Receipt, Source, Steward, StopReason, WritePlan,
         ingress,
     },
-    model::{Attempt, Image, ImageId, Location, LocationStatus, Status, StoreId},
+    model::{Attempt, Image, ImageId, Location, LocationStatus, Status, StoreId, location},
     store::{self, Intent},
 };
 
@@ -463,7 +463,7 @@ impl Steward for UploadSteward {
     }
 
     async fn stored(&self, receipt: &Receipt) {
-        debug!(store = %receipt.store, url = receipt.url, "Stored");
+        debug!(store = %receipt.store, url = location::shown(&receipt.url), "Stored");
     }
 
     async fn stopped(&self) -> StopReason {

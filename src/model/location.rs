@@ -71,3 +71,35 @@ impl std::str::FromStr for LocationStatus {
         .ok_or_else(|| super::image::UnknownWord(text.to_owned()))
     }
 }
+
+/// An address as it may be shown to anybody: without what may be credentials, in the authority or in
+/// a query.
+pub fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    match rest.rsplit_once('@') {
+        Some((_, rest)) => format!("{scheme}://***@{rest}"),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_shown() {
+        for (url, expected) in [
+            ("file:///a/b", "file:///a/b"),
+            ("rbd://f/p/i/snap", "rbd://f/p/i/snap"),
+            ("http://h/i?signature=x", "http://h/i"),
+            ("https://me:pa/ss@h/i", "https://***@h/i"),
+            ("swift+https://a:b:c@h/v3/c/o", "swift+https://***@h/v3/c/o"),
+            ("nonsense", "nonsense"),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
+    }
+}

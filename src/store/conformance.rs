@@ -1,4 +1,5 @@
-//! The contract of [`Store`], as claims that every store passes: run [`all`] in a test.
+//! The contract of [`Store`], as claims that every store passes: run [`all`] in a test, and [`reads`]
+//! on a store that takes no uploads.
 //!
 //! A claim says what it expects by panicking when it does not hold. It works on images of its own,
 //! so that the suite may run on a store with other objects in it.
@@ -14,6 +15,9 @@ use crate::{
     buf::{AtRest, Chunk, Claim, Pool},
     model::{Attempt, ByteRange, ImageId},
 };
+
+/// Bytes of the object that ranges are read of.
+const RANGES_BYTES: usize = 9 * MIB + 13;
 
 /// Every claim, one after the other.
 pub async fn all(store: &dyn Store) {
@@ -37,6 +41,43 @@ pub async fn all(store: &dyn Store) {
     writers_do_not_mix(store).await;
     foreign_addresses_are_refused(store).await;
     what_lies_there_is_listed(store).await;
+}
+
+/// Every claim about reading, on a store that only reads. `put` makes an object with these bytes,
+/// however that is done, and returns its address.
+pub async fn reads(store: &dyn Store, put: impl Fn(&[u8]) -> String) {
+    for len in [1, 4097, CHUNK_BYTES, 9 * MIB + 1234] {
+        let content = content(len);
+        let url = put(&content);
+        assert!(store.owns(&url), "{url} is ours");
+        assert_eq!(size(store, &url).await, len as u64);
+        assert!(get(store, &url, len).await == content, "{len} B");
+    }
+    let large = content(RANGES_BYTES);
+    assert_ranges_are_exact(store, &put(&large), &large).await;
+    let small = content(1000);
+    let url = put(&small);
+    assert_past_the_end_is_damage(store, &url).await;
+    assert_gone(store, &format!("{url}-not-there")).await;
+    assert_takes_no_uploads(store, &url).await;
+    for url in [
+        "",
+        "nonsense",
+        "gopher://host/object",
+        "http://",
+        "http:///etc/passwd",
+    ] {
+        assert_foreign(store, url).await;
+    }
+}
+
+async fn assert_takes_no_uploads(store: &dyn Store, url: &str) {
+    let image = ImageId::random();
+    let intended = store.intend(&image, Attempt::random(), None).await;
+    assert!(matches!(intended, Err(Error::ReadOnly(_))), "{intended:?}");
+    let deleted = store.delete(url).await;
+    assert!(matches!(deleted, Err(Error::ReadOnly(_))), "{deleted:?}");
+    assert!(!store.in_use(url).await.expect("nothing holds it"));
 }
 
 async fn what_is_written_is_read(store: &dyn Store) {
@@ -112,9 +153,14 @@ async fn pieces_of_any_length_add_up(store: &dyn Store) {
 }
 
 async fn ranges_are_exact(store: &dyn Store) {
-    let content = content(9 * MIB + 13);
+    let content = content(RANGES_BYTES);
     let published = put(store, &ImageId::random(), &content, None).await;
     let url = published.expect("a new image is written").url;
+    assert_ranges_are_exact(store, &url, &content).await;
+    remove(store, &url).await;
+}
+
+async fn assert_ranges_are_exact(store: &dyn Store, url: &str, content: &[u8]) {
     for (offset, len) in [
         (0, 0),
         (0, 1),
@@ -131,22 +177,25 @@ async fn ranges_are_exact(store: &dyn Store) {
             offset: offset as u64,
             len: len as u64,
         };
-        let read = read(store, &url, range).await.expect("a range is read");
+        let read = read(store, url, range).await.expect("a range is read");
         assert!(read == content[offset..offset + len], "{range:?}");
     }
-    remove(store, &url).await;
 }
 
 async fn a_range_past_the_end_is_damage(store: &dyn Store) {
     let published = put(store, &ImageId::random(), &content(1000), None).await;
     let url = published.expect("a new image is written").url;
+    assert_past_the_end_is_damage(store, &url).await;
+    remove(store, &url).await;
+}
+
+async fn assert_past_the_end_is_damage(store: &dyn Store, url: &str) {
     let range = ByteRange {
         offset: 10,
         len: 991,
     };
-    let error = read(store, &url, range).await;
+    let error = read(store, url, range).await;
     assert!(matches!(error, Err(Error::Corrupt(_))), "{error:?}");
-    remove(store, &url).await;
 }
 
 async fn nothing_is_visible_before_commit(store: &dyn Store) {
@@ -310,14 +359,18 @@ async fn foreign_addresses_are_refused(store: &dyn Store) {
         format!("{scheme}:///etc/passwd"),
         format!("{own}/../../../../../../etc/passwd"),
     ] {
-        assert!(!store.owns(&url), "{url}");
-        let size = store.size(&url).await;
-        assert!(matches!(size, Err(Error::BadAddress(_))), "{url}: {size:?}");
-        let deleted = store.delete(&url).await;
-        assert!(matches!(deleted, Err(Error::BadAddress(_))), "{url}");
-        let read = read(store, &url, ByteRange::whole(0)).await;
-        assert!(matches!(read, Err(Error::BadAddress(_))), "{url}: {read:?}");
+        assert_foreign(store, &url).await;
     }
+}
+
+async fn assert_foreign(store: &dyn Store, url: &str) {
+    assert!(!store.owns(url), "{url}");
+    let size = store.size(url).await;
+    assert!(matches!(size, Err(Error::BadAddress(_))), "{url}: {size:?}");
+    let deleted = store.delete(url).await;
+    assert!(matches!(deleted, Err(Error::BadAddress(_))), "{url}");
+    let read = read(store, url, ByteRange::whole(0)).await;
+    assert!(matches!(read, Err(Error::BadAddress(_))), "{url}: {read:?}");
 }
 
 /// A draft, then what it is published as; or the store says that it cannot list.

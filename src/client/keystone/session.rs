@@ -1,7 +1,6 @@
 //! Requests to Keystone under a token of our own.
 
 use std::{
-    error::Error as _,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -15,7 +14,10 @@ use tokio::{
 };
 
 use super::{Error, auth, tokens};
-use crate::{base::secret::Secret, client::transport};
+use crate::{
+    base::secret::Secret,
+    client::transport::{self, cause},
+};
 
 /// Requests to Keystone at once; the others wait.
 const REQUESTS_MAX: usize = 64;
@@ -60,7 +62,31 @@ struct Own {
     token: Secret,
     /// Where requests go, ending in `/v3`.
     endpoint: String,
+    catalog: Value,
     renew_at: Instant,
+}
+
+/// Our token, for another service, and where services are.
+#[derive(Clone, Debug)]
+pub struct Access(Arc<Own>);
+
+impl Access {
+    /// The token.
+    pub(in crate::client) fn token(&self) -> &Secret {
+        &self.0.token
+    }
+
+    /// Where the catalog says that a service of this type is asked, at the first of the interfaces
+    /// that is there.
+    pub(in crate::client) fn endpoint(
+        &self,
+        service_type: &str,
+        region: Option<&str>,
+        interfaces: &[String],
+    ) -> Option<String> {
+        let found = endpoint(&self.0.catalog, service_type, region, interfaces)?;
+        Some(found.trim_end_matches('/').to_owned())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -121,6 +147,14 @@ impl Session {
         Ok(answer)
     }
 
+    /// Our token, for another service; a new one where it was `refused` there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn access(&self, refused: Option<&Access>) -> Result<Access, Error> {
+        self.own(refused.map(|access| &access.0)).await.map(Access)
+    }
+
     /// Our token; a new one where it is about to expire, or was `refused`.
     async fn own(&self, refused: Option<&Arc<Own>>) -> Result<Arc<Own>, Error> {
         let mut standing = self.standing.lock().await;
@@ -176,7 +210,9 @@ impl Session {
         let expires_at = expires_at.ok_or_else(|| Error::unavailable("its token has no end"))?;
         let life = expires_at.duration_since(SystemTime::now());
         let life = life.unwrap_or_default();
-        let found = endpoint(&body["token"]["catalog"], config);
+        let catalog = body["token"]["catalog"].clone();
+        let (region, interfaces) = (config.region.as_deref(), &config.interfaces);
+        let found = endpoint(&catalog, "identity", region, interfaces).map(versioned);
         if found.is_none() {
             tracing::warn!(
                 auth_url,
@@ -186,6 +222,7 @@ impl Session {
         Ok(Own {
             token,
             endpoint: found.unwrap_or(auth_url),
+            catalog,
             renew_at: Instant::now() + (life - RENEW_BEFORE.min(life / 2)),
         })
     }
@@ -232,39 +269,25 @@ fn versioned(url: &str) -> String {
     format!("{}/v3", root.unwrap_or(url))
 }
 
-/// Where the catalog says that Keystone is asked.
-fn endpoint(catalog: &Value, config: &Config) -> Option<String> {
+/// Where the catalog says that a service is asked.
+fn endpoint<'a>(
+    catalog: &'a Value,
+    service_type: &str,
+    region: Option<&str>,
+    interfaces: &[String],
+) -> Option<&'a str> {
     let services = catalog.as_array()?.iter();
-    let services = services.filter(|service| service["type"] == "identity");
+    let services = services.filter(|service| service["type"] == service_type);
     let endpoints: Vec<&Value> = services
         .filter_map(|service| service["endpoints"].as_array())
         .flatten()
-        .filter(|endpoint| {
-            let region = config.region.as_deref();
-            region.is_none_or(|region| endpoint["region"] == region)
-        })
+        .filter(|endpoint| region.is_none_or(|region| endpoint["region"] == region))
         .collect();
-    config.interfaces.iter().find_map(|interface| {
+    interfaces.iter().find_map(|interface| {
         let mut endpoints = endpoints.iter();
         let found = endpoints.find(|endpoint| endpoint["interface"] == interface.as_str())?;
-        Some(versioned(found["url"].as_str()?))
+        found["url"].as_str()
     })
-}
-
-/// An error with its causes, without the address.
-fn cause(error: &reqwest::Error) -> String {
-    let what = match (error.is_timeout(), error.is_connect()) {
-        (true, _) => "it takes too long",
-        (false, true) => "no connection",
-        (false, false) => "the request failed",
-    };
-    let mut text = what.to_owned();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -311,17 +334,18 @@ mod tests {
                 endpoint_of("public", "one"), endpoint_of("internal", "one"), endpoint_of("public", "two")]},
         ]);
         let cases = [
-            (None, &["internal"] as &[_], Some("http://internal.one/v3")),
+            (None, &["internal"] as &[_], Some("http://internal.one")),
             (
                 Some("two"),
                 &["internal", "public"],
-                Some("http://public.two/v3"),
+                Some("http://public.two"),
             ),
             (Some("two"), &["internal"], None),
         ];
         for (region, interfaces, expected) in cases {
-            let found = endpoint(&catalog, &config(region, interfaces));
-            assert_eq!(found.as_deref(), expected, "{region:?} {interfaces:?}");
+            let interfaces: Vec<_> = interfaces.iter().copied().map(str::to_owned).collect();
+            let found = endpoint(&catalog, "identity", region, &interfaces);
+            assert_eq!(found, expected, "{region:?} {interfaces:?}");
         }
     }
 

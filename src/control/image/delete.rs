@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use super::ATTEMPTS_MAX;
 use crate::{
     control::{Caller, Control, Error, Result, Rule, db, import::LOCK},
-    model::{Image, ImageId, Location, LocationStatus, Status},
+    model::{Image, ImageId, Location, LocationStatus, Status, location},
     store,
 };
 
@@ -108,7 +108,7 @@ impl Control {
         }
         for location in locations.iter().filter(|l| is_active(l)) {
             if let Err(error) = self.forget_one(id, location).await {
-                error!(image.id = %id, url = location.url, %error, "The data of a removed location is left to fresnel scrub");
+                error!(image.id = %id, url = location::shown(&location.url), %error, "The data of a removed location is left to fresnel scrub");
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::{
         import,
         job::DigestInput,
     },
-    model::{HashAlgorithm, Image, ImageId, Location, LocationStatus, Status},
+    model::{HashAlgorithm, Image, ImageId, Location, LocationStatus, Status, location},
 };
 
 /// What a service says of bytes that are there already.
@@ -63,7 +63,7 @@ impl Control {
             let (after, job) = self.registered(&queued, given).await?;
             match self.save_located(&queued, &after, job.as_ref()).await {
                 Ok(()) => {
-                    info!(request.id = caller.request_id, image.id = %id, url = given.url, status = %after.status, "Registered a location of image {id}");
+                    info!(request.id = caller.request_id, image.id = %id, url = location::shown(&given.url), status = %after.status, "Registered a location of image {id}");
                     self.job_added.notify_one();
                     return Ok(());
                 }

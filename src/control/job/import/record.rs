@@ -26,7 +26,10 @@ pub(super) async fn one(
     transfer: &Transfer,
     receipt: &Receipt,
 ) -> Result<()> {
-    let write = transfer.writes().into_iter().find(|w| w.store == receipt.store);
+    let write = transfer
+        .writes()
+        .into_iter()
+        .find(|w| w.store == receipt.store);
     let attempts: Vec<Attempt> = write.iter().map(|write| write.attempt).collect();
     for _ in 0..ATTEMPTS_MAX {
         let Some(before) = load(control, &job.image).await? else {
