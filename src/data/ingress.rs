@@ -73,10 +73,16 @@ async fn carry(
     if let DeclaredSize::Exact(bytes) = plan.size {
         plan.within_limit(bytes)?;
     }
-    let first = plan.targets.first().expect("a plan has a target");
+    let gathers = |target: &&Target| {
+        let store = plane.stores.get(&target.store);
+        store.map_or(0, |store| store.gathers_bytes())
+    };
+    // Admitted with the memory of the store that must gather the most, of equal ones the first.
+    let hungriest = plan.targets.iter().rev().max_by_key(gathers);
+    let hungriest = hungriest.expect("a plan has a target");
     let admission = plane
         .pool
-        .admit(&first.store, plane.settings.admission_wait);
+        .admit(&hungriest.store, plane.settings.admission_wait);
     let mut intake = Intake::new(plane, plan, admission.await.map_err(|_| Error::Busy)?);
     for line in lines.iter_mut() {
         line.open(plane, plan).await?;
