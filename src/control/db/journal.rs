@@ -288,16 +288,26 @@ impl Db {
         Ok(self.pool.execute(&sql).await? == 1)
     }
 
-    /// The node's own writes whose image is not in `saving` any more: it was deleted meanwhile.
+    /// The node's own writes whose image takes no bytes any more: it was deleted meanwhile.
     ///
     /// # Errors
     /// Only those of the database.
     pub async fn writes_unwanted(&self, node: NodeId) -> Result<Vec<Attempt>> {
+        // Uploads, staging, imports, and copies to further stores.
+        const WRITTEN: [Status; 5] = [
+            Status::Saving,
+            Status::Uploading,
+            Status::Importing,
+            Status::Active,
+            Status::Deactivated,
+        ];
         let mut sql = Sql::new(
             "SELECT attempt FROM fresnel_writes WHERE node_id = ? AND NOT EXISTS (SELECT 1 FROM \
-             images i WHERE i.id = fresnel_writes.image_id AND i.status = ?)",
+             images i WHERE i.id = fresnel_writes.image_id AND i.status IN ",
         );
-        sql.bind(node.to_string()).bind(Status::Saving.as_str());
+        sql.bind(node.to_string());
+        sql.push_list(WRITTEN.iter().map(|status| status.as_str().to_owned()));
+        sql.push(")");
         let rows = self.pool.fetch(&sql).await?;
         let attempt = |row: &Row| {
             let text = cell(row.text(0), "fresnel_writes", "attempt")?;
