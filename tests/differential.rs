@@ -32,8 +32,6 @@ const MULTI: &[&str] = &["versions", "images", "data", "stores", "schemas", "inf
 const LIMITS: &[&str] = &["limits", "versions"];
 const LOCATIONS: &[&str] = &["locations"];
 const IDENTITY: &[&str] = &["identity"];
-const IMPORTS: &[&str] = &["imports"];
-const IMPORT_SINGLE: &[&str] = &["import_single"];
 const REGISTERED: &[&str] = &["registered"];
 const WEB: &[&str] = &["web"];
 
@@ -75,13 +73,6 @@ fn locations_answer_as_glance_does() {
         "DEFAULT.image_location_quota=1",
     ];
     Pair::start(&["--identity"], &options).compare(LOCATIONS);
-}
-
-#[test]
-fn imports_answer_as_glance_does() {
-    let options = ["DEFAULT.enabled_import_methods=[glance-direct,copy-image]"];
-    Pair::start(&["--multi", "--identity"], &options).compare(IMPORTS);
-    Pair::start(&["--identity"], &options).compare(IMPORT_SINGLE);
 }
 
 #[test]
@@ -323,18 +314,7 @@ fn complaint(step: &Step, glance: &Shown, ours: &Shown) -> Option<String> {
 fn every_known_difference_is_documented_and_tested() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let semantics = std::fs::read_to_string(root.join("docs/SEMANTICS.md")).unwrap();
-    let areas = [
-        SINGLE,
-        MULTI,
-        LIMITS,
-        LOCATIONS,
-        REGISTERED,
-        WEB,
-        IDENTITY,
-        IMPORTS,
-        IMPORT_SINGLE,
-    ]
-    .concat();
+    let areas = [SINGLE, MULTI, LIMITS, LOCATIONS, REGISTERED, WEB, IDENTITY].concat();
     let steps: Vec<_> = areas.iter().flat_map(|area| script::read(area)).collect();
     for known in KNOWN {
         let heading = format!("### {}\n", known.entry);

@@ -221,7 +221,7 @@ fn tasks() -> (Value, Value) {
     let mut stub = whole.clone();
     stub.retain(|name, _| !["input", "result", "message"].contains(&name.as_str()));
     let schema = |properties| json!({"name": "task", "properties": properties});
-    (schema(whole), collection("tasks", &schema(stub), true))
+    (schema(whole), collection("tasks", &schema(stub), false))
 }
 
 fn member_properties() -> Value {
