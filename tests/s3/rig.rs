@@ -25,8 +25,10 @@ pub(super) const CLEAN_LIMIT: Duration = Duration::from_secs(60);
 
 /// The shortest lease, for nodes that are to die.
 pub(super) const SHORT_LEASE: &str = "[fresnel]\nlease_seconds = 3\n";
-/// Senders may be silent for as long as a test likes; parts are as small as S3 lets them be.
-const OPTIONS: &str = "min_rate_bytes_per_second = 0\nmemory_limit_mib = 16\n";
+/// Senders may be silent, and uploads wait for memory, for as long as a test likes; parts are as small as S3
+/// lets them be.
+const OPTIONS: &str =
+    "min_rate_bytes_per_second = 0\nadmission_wait_seconds = 600\nmemory_limit_mib = 16\n";
 
 /// A node of ours on a bucket.
 pub(super) struct Rig {
