@@ -17,6 +17,9 @@ tempest: lab # Tempest's image tests and glance-tempest-plugin's, as published, 
 	cargo build
 	tests/tempest/run
 
+swift: lab # the Swift store on Swift's own servers
+	cargo test --test tests store::swift -- --ignored
+
 lint: tools # style, and what the machine can see of correctness
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -61,4 +64,4 @@ lab-down: # ends them
 tools: # what building and testing need beside Rust
 	tests/lab/packages build-essential curl perl qemu-utils
 
-.PHONY: run demo test functional tempest lint bench bench-rbd bench-s3 fuzz sanitize deny lab lab-down tools
+.PHONY: run demo test functional tempest swift lint bench bench-rbd bench-s3 fuzz sanitize deny lab lab-down tools

@@ -79,7 +79,7 @@ class Imports(unittest.TestCase):
         self.stands(image, "fast,slow")
         self.assertIn("success", glance("image-tasks", image))
         self.assertIn("api_image_import", glance("task-list"))
-        self.assertIn("glance-direct", glance("import-info"))
+        self.assertIn("copy-image", glance("import-info"))
 
     def test_glanceclient_copies(self):
         image = self.glance.create(**RAW)["id"]

@@ -21,6 +21,7 @@ use crate::support::{free_address, keystone::Keystone, lab};
 
 const MIB: usize = 1 << 20;
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes on a busy machine: make swift"]
 async fn objects_conform() {
     let container = new_name("conforms");
     let store = open(config(by_keystone(), &container));
@@ -29,6 +30,7 @@ async fn objects_conform() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes on a busy machine: make swift"]
 async fn objects_behind_the_first_authentication_conform() {
     let config = Config {
         seed_digits: 2,
@@ -41,6 +43,7 @@ async fn objects_behind_the_first_authentication_conform() {
 
 /// What a Glance beside us relies on (reference E.5).
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes on a busy machine: make swift"]
 async fn an_object_is_a_manifest_and_its_segments() {
     let (store, account) = (open(config(by_itself(), "layout")), account(by_itself()));
     let content: Vec<u8> = (0..37 * MIB).map(|n| (n / 4096) as u8).collect();
@@ -73,6 +76,7 @@ async fn an_object_is_a_manifest_and_its_segments() {
 
 /// What Glance has written: one object, or a manifest whose segments are numbered after the id.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes on a busy machine: make swift"]
 async fn objects_of_glance_are_read_and_deleted() {
     let container = &new_name("glances");
     let (store, account) = (open(config(by_itself(), container)), account(by_itself()));
@@ -104,6 +108,7 @@ async fn objects_of_glance_are_read_and_deleted() {
 
 /// Another process's writer finds its segments gone, and takes back what it published.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes on a busy machine: make swift"]
 async fn an_attempt_of_another_process_is_fenced() {
     let container = &new_name("fenced");
     let [theirs, ours] = [(); 2].map(|()| open(config(by_itself(), container)));
@@ -129,6 +134,7 @@ async fn an_attempt_of_another_process_is_fenced() {
 
 /// A writer that published in the moment in which it was fenced, and died.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes on a busy machine: make swift"]
 async fn a_manifest_without_segments_is_in_nobodys_way() {
     let (store, account) = (open(config(by_itself(), "dangling")), account(by_itself()));
     account.create_container("dangling").await.unwrap();
@@ -149,6 +155,7 @@ async fn a_manifest_without_segments_is_in_nobodys_way() {
 
 /// At every server of Swift: the upload fails, and a retry finds nothing in its way.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes on a busy machine: make swift"]
 async fn an_upload_to_a_server_that_goes_away_leaves_nothing() {
     let swift = Own::start();
     let account = account(swift.auth());
@@ -176,6 +183,7 @@ async fn an_upload_to_a_server_that_goes_away_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes on a busy machine: make swift"]
 async fn a_check_finds_nothing_wrong() {
     for auth in [by_keystone(), by_itself()] {
         let findings = open(config(auth, "checked")).check().await;
@@ -187,6 +195,7 @@ async fn a_check_finds_nothing_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes on a busy machine: make swift"]
 async fn a_check_says_what_is_wrong() {
     let wrong = |config: Config| async move {
         let findings = open(config).check().await;
