@@ -21,6 +21,7 @@ mod import;
 mod keystone;
 mod listen;
 mod middleware;
+mod notifications;
 mod option;
 mod policy;
 mod reader;
@@ -97,6 +98,8 @@ pub struct Config {
     pub protections: Option<crate::control::protect::Settings>,
     /// What may be fetched from the web for users; our own listeners are not in it yet.
     pub web: crate::client::web::Policy,
+    /// Where changes are told; none is nowhere.
+    pub notifications: Option<crate::control::notify::Settings>,
     /// What images may be and what is told of them.
     pub control: crate::control::Settings,
     /// The data plane.
@@ -166,6 +169,9 @@ pub(crate) const TABLES: &[Table] = &[
     middleware::Middleware::TABLE,
     middleware::Healthcheck::TABLE,
     web::ImportFiltering::TABLE,
+    notifications::Publisher::TABLE,
+    notifications::Notifications::TABLE,
+    notifications::Rabbit::TABLE,
     fresnel::Fresnel::TABLE,
 ];
 
@@ -193,6 +199,7 @@ fn from_files(
     let filters = middleware::read(&mut reader, http.bind_port);
     let metrics_bind = metrics_bind(&mut reader, fresnel.metrics_bind.as_deref());
     let image_schema = image_schema(&mut reader, fresnel.image_schema_file.as_deref());
+    let notifications = notifications::read(&mut reader, &mut warnings, fresnel.events_max);
     let (policy, protections) = policy::read(&mut reader, files, &mut warnings);
     let web = web::read(&mut reader);
     let stores = stores::read(&mut reader, &mut warnings);
@@ -225,6 +232,7 @@ fn from_files(
         digest_engine: fresnel.digest_engine,
         policy,
         protections,
+        notifications,
         web,
         control: control_settings(images, formats, fresnel.size_hint_property, import, &stores),
         data: crate::data::Settings {

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use fresnel::api::schema::Schemas;
 use fresnel::api::{Settings, filter, patch as json_patch};
+use fresnel::client::amqp::frame::{self, Frame};
 use fresnel::client::s3::answer::Leaves;
 use fresnel::client::web::Uri;
 use fresnel::config::dialect;
@@ -24,6 +25,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("amqp", amqp),
     ("config", config),
     ("digests", digests),
     ("disk", disk),
@@ -46,6 +48,24 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("vhdx", vhdx),
     ("vmdk", vmdk),
 ];
+
+/// What a broker sends: frames, and the arguments of their methods.
+pub fn amqp(data: &[u8]) {
+    let mut arrived = bytes::BytesMut::from(data);
+    loop {
+        let before = arrived.len();
+        let Ok(Some(frame)) = frame::decode(&mut arrived, frame::FRAME_MIN_BYTES) else {
+            return;
+        };
+        assert!(before - arrived.len() <= frame::FRAME_MIN_BYTES);
+        if let Frame::Method { mut arguments, .. } = frame {
+            while arguments.u8().is_ok()
+                && black_box(arguments.short_text()).is_ok()
+                && black_box(arguments.table()).is_ok()
+            {}
+        }
+    }
+}
 
 /// A configuration file.
 pub fn config(data: &[u8]) {

@@ -19,7 +19,11 @@ use crate::{
         web::{self, Web},
     },
     config::{Config, Keystone, Kind, Tokens},
-    control::{Auth, Control, Db, Leases, Policy, Protections, auth, job, sweep},
+    control::{
+        Auth, Control, Db, Leases, Policy, Protections, auth, db, job,
+        notify::{Settings, Teller, send},
+        sweep,
+    },
     data::{Plane, digest::Engine},
     http::{self, Drain, Listener, Served, Shutdown},
     model::StoreId,
@@ -63,7 +67,8 @@ impl Service {
                 .context("cannot start [fresnel] digest_engine")?,
             settings: config.data,
         });
-        let db = Db::connect(&config.db).await?;
+        let multistore = config.control.multistore;
+        let db = connect(&config.db, config.notifications.as_ref(), multistore).await?;
         let leases = Leases::join(db.clone(), config.lease).await?;
         let policy = Policy::load(config.policy)?;
         let protections = config.protections.as_ref();
@@ -83,6 +88,7 @@ impl Service {
         staging::clean(&control).await;
         let api = Arc::new(Api::new(control.clone(), plane.clone(), config.api)?);
         let jobs = job::run(control.clone(), plane);
+        let telling = (config.notifications, control.clone());
         let (shutdown, drain) = http::drain();
         let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
         let deciding = control.clone();
@@ -99,6 +105,7 @@ impl Service {
                 tokio::spawn(async move { keep_policy(&deciding.policy, hangup).await }),
             ],
         };
+        service.send_notifications(telling);
         if let Some(address) = config.metrics_bind {
             service.serve_metrics(address, drain.clone()).await?;
         }
@@ -135,6 +142,14 @@ impl Service {
         }
     }
 
+    fn send_notifications(&mut self, (settings, control): (Option<Settings>, Arc<Control>)) {
+        if let Some(settings) = settings {
+            self.background.push(tokio::spawn(async move {
+                send::run(control.db.clone(), &control.leases, &settings).await;
+            }));
+        }
+    }
+
     async fn serve_metrics(&mut self, address: SocketAddr, drain: Drain) -> anyhow::Result<()> {
         let counted = telemetry::start_metrics()?;
         let config = http::Config {
@@ -150,6 +165,19 @@ impl Service {
             .push(tokio::spawn(http::serve(listener, handler, drain)));
         Ok(())
     }
+}
+
+/// The database, which tells its changes where notifications are on.
+async fn connect(
+    config: &db::Config,
+    notifications: Option<&Settings>,
+    multistore: bool,
+) -> anyhow::Result<Db> {
+    let db = Db::connect(config).await?;
+    Ok(match notifications {
+        Some(settings) => db.telling(Teller::new(settings, multistore)),
+        None => db,
+    })
 }
 
 /// The policy's files are read again when they change, and on SIGHUP.

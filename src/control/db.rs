@@ -15,6 +15,7 @@
 mod conn;
 mod dialect;
 mod error;
+mod event;
 mod image;
 mod import;
 mod job;
@@ -36,9 +37,11 @@ mod url;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use super::notify::Teller;
 use crate::model::{Image, ProjectId};
 
 pub use error::{Error, Result};
+pub use event::{Duty, Waiting};
 pub use import::{ImportEnd, ImportStart, Stale};
 pub use job::{Job, JobId, JobKind, NewJob};
 pub use journal::{DeadWrite, NewWrite, NodeId};
@@ -141,6 +144,13 @@ impl Db {
             turns: Arc::default(),
             together: Together::new(cores.min(config.connections_max as usize)),
         })
+    }
+
+    /// The same, telling its changes from now on (see [`notify`](super::notify)).
+    #[must_use]
+    pub fn telling(mut self, teller: Arc<Teller>) -> Self {
+        self.pool.set_teller(teller);
+        self
     }
 
     /// How many statements were sent since the start: each is a round trip to the database.

@@ -1,6 +1,6 @@
 //! A download: which image, which bytes, and where they may be had.
 
-use super::{Caller, Control, Error, Result, Rule};
+use super::{Caller, Control, Error, Result, Rule, notify::Sent};
 use crate::{
     data::ReadPlan,
     model::{Image, ImageId, LocationStatus, RangeError, RangeRequest, Status, StoreId},
@@ -26,6 +26,8 @@ pub struct Download {
     pub size_bytes: u64,
     /// The whole image's MD5.
     pub checksum: Option<String>,
+    /// For [`Control::image_sent`].
+    pub sent: Sent,
 }
 
 impl Control {
@@ -65,7 +67,9 @@ impl Control {
                     .await?
             }
         };
+        let sent = Sent::new(&image, caller);
         Ok(Some(Download {
+            sent,
             plan: ReadPlan {
                 image: id,
                 range: range.resolve(size_bytes)?,
