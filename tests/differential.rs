@@ -36,6 +36,7 @@ const IMPORTS: &[&str] = &["imports"];
 const IMPORT_SINGLE: &[&str] = &["import_single"];
 const REGISTERED: &[&str] = &["registered"];
 const WEB: &[&str] = &["web"];
+const METADEFS: &[&str] = &["metadefs"];
 
 /// What a background task of either may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -48,6 +49,11 @@ fn a_single_store_answers_as_glance_does() {
 #[test]
 fn two_stores_answer_as_glance_does() {
     Pair::start(&["--multi"], &[]).compare(MULTI);
+}
+
+#[test]
+fn metadata_definitions_answer_as_glances() {
+    Pair::start(&[], &[]).compare(METADEFS);
 }
 
 #[test]
@@ -333,6 +339,7 @@ fn every_known_difference_is_documented_and_tested() {
         IDENTITY,
         IMPORTS,
         IMPORT_SINGLE,
+        METADEFS,
     ]
     .concat();
     let steps: Vec<_> = areas.iter().flat_map(|area| script::read(area)).collect();
