@@ -108,13 +108,19 @@ pub(crate) fn glance(arguments: &[&str]) -> Server {
         .expect("a pid");
     wait_until_it_answers(address);
     let mut stop = lab("glance-down");
-    stop.args(["--port", &port]);
+    stop.args(["--port", &port, "--wipe"]);
     Server {
         address,
         process: Process(pid),
         metrics: None,
         stop: Stop::Script(stop),
     }
+}
+
+/// A Glance whose files are in the bench folder, beside ours.
+pub(crate) fn glance_in(folder: &Path, arguments: &[&str]) -> Server {
+    let state = folder.join("glance").display().to_string();
+    glance(&[&["--state", &state], arguments].concat())
 }
 
 /// nginx with sendfile, serving `folder`.
