@@ -22,6 +22,7 @@ pub mod api;
 pub mod app;
 pub mod base;
 pub mod buf;
+pub mod cache;
 pub mod cli;
 pub mod client;
 pub mod config;

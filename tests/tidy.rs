@@ -59,7 +59,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("quick_xml", &["client/s3"]),
     ("crc32fast", &["client/s3"]),
     ("fresnel_ceph", &["store/rbd"]),
-    ("fresnel_ring", &["store/file", "store/file.rs"]),
+    ("fresnel_ring", &["store/file", "store/file.rs", "cache"]),
     ("fresnel_hash", &["data/digest"]),
     ("fresnel_mem", &["buf"]),
     ("clap", &["cli", "main.rs"]),

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use fresnel::api::schema::Schemas;
 use fresnel::api::{Settings, filter, patch as json_patch};
+use fresnel::cache::meta as cache_entry;
 use fresnel::client::s3::answer::Leaves;
 use fresnel::client::web::Uri;
 use fresnel::config::dialect;
@@ -24,6 +25,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("cache", cache),
     ("config", config),
     ("digests", digests),
     ("disk", disk),
@@ -46,6 +48,18 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("vhdx", vhdx),
     ("vmdk", vmdk),
 ];
+
+/// The metadata of a cache entry: what was torn off its end changes nothing before.
+pub fn cache(data: &[u8]) {
+    let Ok(entry) = cache_entry::parse(data) else {
+        return;
+    };
+    assert!(entry.valid_bytes <= data.len() && entry.ready.len() <= data.len() / 48);
+    let chunks = entry.size_bytes.div_ceil(4 << 20);
+    assert!(entry.ready.keys().all(|chunk| u64::from(*chunk) < chunks));
+    let again = cache_entry::parse(&data[..entry.valid_bytes]);
+    assert_eq!(again, Ok(entry));
+}
 
 /// A configuration file.
 pub fn config(data: &[u8]) {

@@ -7,24 +7,18 @@
 use std::{fs::File, io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use rustix::{
-    fs::Advice,
-    io::{Errno, ReadWriteFlags, preadv2},
-};
+use rustix::{fs::Advice, io::Errno};
 use tokio::task::JoinHandle;
 
 use super::{Error, Result, Shared};
 use crate::{
-    base::limits::{KIB, MIB},
+    base::limits::MIB,
     model::ByteRange,
     store::{Piece, Reader},
 };
 
 /// The bytes of one piece: what a reader may fetch ahead of what is sent.
 const WINDOW_BYTES: u64 = 4 * MIB as u64;
-
-/// One page in so many is looked at to tell whether a piece is in the page cache.
-const SAMPLE_BYTES: u64 = 64 * KIB as u64;
 
 /// Reads a range of one file.
 #[derive(Debug)]
@@ -109,19 +103,6 @@ impl Reader for FileReader {
 /// Whether a piece is in the page cache. Does not wait.
 fn is_cached(file: &File, window: ByteRange) -> bool {
     fresnel_ring::is_cached(file, window.offset, window.len)
-        .unwrap_or_else(|_| seems_cached(file, window))
-}
-
-/// The same from samples, where the kernel does not tell.
-fn seems_cached(file: &File, window: ByteRange) -> bool {
-    let first = window.offset / SAMPLE_BYTES;
-    let last = (window.end() - 1) / SAMPLE_BYTES;
-    (first..=last).all(|sample| {
-        let offset = window.offset.max(sample * SAMPLE_BYTES);
-        let mut byte = [0];
-        let into = &mut [io::IoSliceMut::new(&mut byte)];
-        preadv2(file, into, offset, ReadWriteFlags::NOWAIT) == Ok(1)
-    })
 }
 
 /// Brings a piece into the page cache. Blocks.

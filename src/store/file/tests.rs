@@ -183,7 +183,7 @@ async fn a_piece_is_in_the_page_cache_when_it_is_handed_out() {
     let file = fs::File::open(&path).unwrap();
     file.sync_all().unwrap();
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-    let cached = |offset, len| fresnel_ring::is_cached(&file, offset, len).unwrap();
+    let cached = |offset, len| fresnel_ring::is_cached(&file, offset, len);
     assert!(!cached(0, 9 * MIB as u64), "it was made cold");
 
     let range = ByteRange {
