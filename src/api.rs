@@ -35,8 +35,8 @@ use route::{Endpoint, Route, to};
 pub use settings::Settings;
 
 use v2::{
-    discovery, image_actions, image_data, image_import, image_locations, image_members, image_tags,
-    images, schemas, stores, tasks,
+    cache, discovery, fresnel, image_actions, image_data, image_import, image_locations,
+    image_members, image_tags, images, schemas, stores, tasks,
 };
 
 /// The result of a handler.
@@ -104,6 +104,36 @@ const ROUTES: &[Route] = &[
     Route::new("/info/stores/detail", &[Endpoint::bare("GET", to!(discovery::stores_detail))]),
     Route::new("/info/property-protections", &[
         Endpoint::bare("GET", to!(discovery::property_protections)),
+    ]),
+    Route::new("/cache", &[
+        Endpoint::bare("GET", to!(cache::list)),
+        Endpoint::new("DELETE", to!(cache::clear)),
+    ]),
+    Route::new("/cache/clean", &[Endpoint::new("POST", to!(cache::clean))]),
+    Route::new("/cache/prune", &[Endpoint::new("POST", to!(cache::prune))]),
+    Route::new("/cache/nodes/{image}", &[Endpoint::bare("GET", to!(cache::nodes))]),
+    Route::new("/cache/{image}", &[
+        Endpoint::new("DELETE", to!(cache::forget)),
+        Endpoint::new("PUT", to!(cache::queue)),
+    ]),
+    Route::lax("/cached_images", &[
+        Endpoint::new("GET", to!(cache::old_cached)),
+        Endpoint::new("DELETE", to!(cache::old_clear_cached)),
+    ]),
+    Route::lax("/cached_images/{image}", &[
+        Endpoint::new("DELETE", to!(cache::old_forget)),
+    ]),
+    Route::lax("/queued_images", &[
+        Endpoint::new("GET", to!(cache::old_queued)),
+        Endpoint::new("DELETE", to!(cache::old_clear_queued)),
+    ]),
+    Route::lax("/queued_images/{image}", &[
+        Endpoint::new("PUT", to!(cache::old_queue)),
+        Endpoint::new("DELETE", to!(cache::old_unqueue)),
+    ]),
+    Route::lax("/fresnel", &[Endpoint::bare("GET", to!(fresnel::about))]),
+    Route::lax("/fresnel/images/{image}/access", &[
+        Endpoint::bare("GET", to!(fresnel::access)),
     ]),
     Route::new("/tasks", &[
         Endpoint::new("GET", to!(tasks::list)),

@@ -2,8 +2,10 @@
 
 pub mod admin;
 pub mod bench;
+pub mod cache;
 mod demo;
 mod metrics;
+mod node;
 pub mod policy;
 pub mod repair;
 mod service;
@@ -16,6 +18,7 @@ use tracing::{info, warn};
 use crate::{base::telemetry, config::Config};
 
 pub use demo::demo;
+pub use node::node;
 pub use service::Service;
 
 /// Runs the image service until SIGTERM or SIGINT, then drains it: no new requests, and transfers

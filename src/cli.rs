@@ -3,10 +3,12 @@
 
 mod age;
 mod bench;
+mod cache;
 mod config;
 mod db;
 mod demo;
 mod image;
+mod node;
 mod policy;
 mod scrub;
 mod serve;
@@ -34,6 +36,8 @@ struct Cli {
 enum Command {
     /// Run the image service
     Serve(serve::Args),
+    /// Run a cache node in front of an image service
+    Node(node::Args),
     /// Start on a scratch directory, upload, download, verify, and print what it measured
     Demo(demo::Args),
     /// Look at the configuration
@@ -53,6 +57,9 @@ enum Command {
     Image(image::Command),
     /// Remove what is ours and dead from the stores, and list what no image has
     Scrub(scrub::Args),
+    /// Look after the images on this node's disk
+    #[command(subcommand)]
+    Cache(cache::Command),
     /// Measure this machine
     #[command(subcommand)]
     Bench(bench::Command),
@@ -89,6 +96,7 @@ impl From<io::Error> for Failure {
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
+        Command::Node(args) => node::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Config(command) => config::run(&command),
         Command::Policy(command) => policy::run(command),
@@ -96,6 +104,7 @@ pub fn run() -> ExitCode {
         Command::Store(command) => store::run(&command),
         Command::Image(command) => image::run(&command),
         Command::Scrub(args) => scrub::run(&args),
+        Command::Cache(command) => cache::run(&command),
         Command::Bench(command) => bench::run(&command),
     };
     // Nobody is left to tell when standard error is gone.

@@ -6,6 +6,7 @@ pub mod peer;
 pub mod s3;
 pub mod swift;
 pub mod transport;
+pub mod upstream;
 pub mod web;
 
 /// How we name ourselves.

@@ -8,6 +8,7 @@
 //! files -> dialect -> reader (older names, substitution, types, bounds) -> sections -> Config
 //! ```
 
+mod cache;
 mod database;
 mod default;
 pub mod dialect;
@@ -40,8 +41,9 @@ use crate::{
     store::file::FileIoChoice,
 };
 
+pub use cache::Cache;
 pub use files::Place;
-pub use keystone::{Keystone, Tokens};
+pub use keystone::{Flavor, Keystone, Tokens};
 pub use option::Opt;
 pub use reader::Effective;
 pub use stores::{Kind, Store, Stores};
@@ -87,6 +89,12 @@ pub struct Config {
     pub file_io: FileIoChoice,
     /// Who asks, and what projects may use.
     pub keystone: Keystone,
+    /// Images on this node's own disk; none is no cache.
+    pub cache: Option<Cache>,
+    /// How a cache node reaches its upstream.
+    pub upstream: crate::client::transport::Config,
+    /// What a cache node believes.
+    pub gateway: crate::gateway::Settings,
     /// How digests are computed.
     pub digest_engine: crate::data::digest::EngineChoice,
     /// What the API tells of itself.
@@ -131,6 +139,14 @@ pub fn load(sources: &Sources) -> Result<Config, Errors> {
     from_files(&files, sources.data_dir.clone(), problems)
 }
 
+/// The same for a cache node: its upstream authenticates, so it may listen anywhere without.
+pub fn load_node(sources: &Sources) -> Result<Config, Errors> {
+    let mut problems = Vec::new();
+    let mut files = Files::read(&sources.files, &mut problems);
+    files.add("fresnel node", NODE, &mut problems);
+    from_files(&files, sources.data_dir.clone(), problems)
+}
+
 /// Every option that is supported.
 pub(crate) fn all_options() -> impl Iterator<Item = &'static Opt> {
     TABLES.iter().flat_map(|table| table.options)
@@ -142,6 +158,7 @@ pub(crate) const TABLES: &[Table] = &[
     default::Api::TABLE,
     keystone::Access::TABLE,
     default::Images::TABLE,
+    cache::ImageCache::TABLE,
     import::Import::TABLE,
     default::Backends::TABLE,
     default::Logs::TABLE,
@@ -169,6 +186,9 @@ pub(crate) const TABLES: &[Table] = &[
     fresnel::Fresnel::TABLE,
 ];
 
+/// What is so of every node.
+const NODE: &str = "[fresnel]\nallow_unauthenticated = true\n[paste_deploy]\nflavor =\n";
+
 fn from_files(
     files: &Files,
     data_dir: Option<String>,
@@ -192,6 +212,8 @@ fn from_files(
     let http = listen.settings(&mut reader, &fresnel, keystone.tokens.is_some());
     let filters = middleware::read(&mut reader, http.bind_port);
     let metrics_bind = metrics_bind(&mut reader, fresnel.metrics_bind.as_deref());
+    let free_disk_mib = fresnel.cache_free_disk_mib;
+    let cache = cache::read(&mut reader, keystone.flavor, free_disk_mib, &mut warnings);
     let image_schema = image_schema(&mut reader, fresnel.image_schema_file.as_deref());
     let (policy, protections) = policy::read(&mut reader, files, &mut warnings);
     let web = web::read(&mut reader);
@@ -213,6 +235,8 @@ fn from_files(
     }
     Ok(Config {
         warnings,
+        upstream: fresnel.upstream(),
+        gateway: fresnel.gateway(),
         effective: findings.effective,
         logs: logs.settings(),
         metrics_bind,
@@ -220,6 +244,7 @@ fn from_files(
         db: database.settings(),
         data_dir: fresnel.data_dir.into(),
         file_io: fresnel.file_io,
+        cache,
         keystone,
         api: filters.add(api.settings(image_schema)),
         digest_engine: fresnel.digest_engine,

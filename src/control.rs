@@ -5,6 +5,7 @@
 
 mod attempts;
 pub mod auth;
+pub mod cache;
 pub mod caller;
 pub mod db;
 pub mod download;
@@ -38,6 +39,7 @@ use crate::{
 };
 
 pub use auth::Auth;
+pub use cache::ImageCache;
 pub use caller::{Caller, Identity};
 pub use db::Db;
 pub use error::{Error, Result};
@@ -67,6 +69,8 @@ pub struct Control {
     pub leases: Arc<Leases>,
     /// Asks other workers for what only they have.
     pub peer: Option<Peer>,
+    /// What is on this node's disk beside the stores.
+    pub cache: Option<ImageCache>,
     /// Tells [`job::run`] that there is work.
     pub job_added: Notify,
 }
@@ -84,6 +88,7 @@ impl Control {
             protections: Protections::default(),
             leases,
             peer: None,
+            cache: None,
             job_added: Notify::new(),
         }
     }

@@ -4,11 +4,13 @@
 //! control is plain data, in [`plan`]; while bytes move, a [`Steward`] is the one line between the
 //! planes.
 
+pub mod cached;
 pub mod convert;
 pub mod decompress;
 pub mod digest;
 pub mod egress;
 pub mod error;
+pub mod from_stores;
 pub mod ingress;
 pub mod inspect;
 pub mod plan;

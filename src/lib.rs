@@ -28,6 +28,7 @@ pub mod client;
 pub mod config;
 pub mod control;
 pub mod data;
+pub mod gateway;
 pub mod http;
 pub mod model;
 pub mod store;

@@ -34,6 +34,7 @@ const LOCATIONS: &[&str] = &["locations"];
 const IDENTITY: &[&str] = &["identity"];
 const REGISTERED: &[&str] = &["registered"];
 const WEB: &[&str] = &["web"];
+const CACHE: &[&str] = &["cache", "versions"];
 
 /// What a background task of either may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -126,6 +127,15 @@ fn images_on_the_web_answer_as_in_glance() {
         .map(|(name, value)| (name.to_owned(), value))
         .into();
     pair.compare_with([&variables; 2], WEB);
+}
+
+/// In one directory, where neither sees what the other has.
+#[test]
+fn a_cache_answers_as_glances() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = format!("DEFAULT.image_cache_dir={}", folder.path().display());
+    let options = ["paste_deploy.flavor=cachemanagement", dir.as_str()];
+    Pair::start(&[], &options).compare(CACHE);
 }
 
 /// Objects that somebody else has put into the pool: a MiB of zeroes each.
@@ -314,7 +324,10 @@ fn complaint(step: &Step, glance: &Shown, ours: &Shown) -> Option<String> {
 fn every_known_difference_is_documented_and_tested() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let semantics = std::fs::read_to_string(root.join("docs/SEMANTICS.md")).unwrap();
-    let areas = [SINGLE, MULTI, LIMITS, LOCATIONS, REGISTERED, WEB, IDENTITY].concat();
+    let areas = [
+        SINGLE, MULTI, LIMITS, LOCATIONS, REGISTERED, WEB, CACHE, IDENTITY,
+    ]
+    .concat();
     let steps: Vec<_> = areas.iter().flat_map(|area| script::read(area)).collect();
     for known in KNOWN {
         let heading = format!("### {}\n", known.entry);

@@ -5,6 +5,7 @@
 mod api;
 mod auth;
 mod beside;
+mod cache;
 mod cli;
 mod clients;
 mod crash;

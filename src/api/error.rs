@@ -7,7 +7,7 @@ use ::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts
 
 use super::schema::Violation;
 use crate::{
-    control::{self, db, import, location::Refusal},
+    control::{self, cache, db, import, location::Refusal},
     data::{self, StoreError},
     http::{self, Response},
     model::RangeError,
@@ -61,6 +61,9 @@ pub enum Error {
     /// No such route.
     #[error("The resource could not be found.")]
     NotFound,
+    /// `x-image-cache-clear-target` says what there is not.
+    #[error("If provided 'x-image-cache-clear-target' must be 'cache', 'queue' or empty string.")]
+    CacheTarget,
     /// A route of multi-store mode.
     #[error("Multi backend is not supported at this site.")]
     SingleStore,
@@ -173,6 +176,7 @@ impl Error {
             | Self::BodyMissing
             | Self::BodyMalformed
             | Self::BodyScalar
+            | Self::CacheTarget
             | Self::Undecodable => (StatusCode::BAD_REQUEST, Explanation),
             Self::BodyBroken(_) => (StatusCode::BAD_REQUEST, Log),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, Explanation),
@@ -337,11 +341,23 @@ fn of_control(error: &control::Error) -> Verdict {
         }
         E::MediaDenied => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
         E::Location(refusal) => of_location(refusal),
+        E::Cache(refusal) => of_cache(*refusal),
         E::Import(refusal) => of_import(refusal),
         E::Crashed | E::Staged(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log),
         E::Store(error) => of_store(error),
         E::Data(error) => of_data(error),
         E::Db(error) => of_db(error),
+    }
+}
+
+fn of_cache(refusal: cache::Refusal) -> Verdict {
+    use cache::Refusal as R;
+    match refusal {
+        R::Denied => (StatusCode::FORBIDDEN, Log),
+        R::Unavailable => (StatusCode::NOT_FOUND, Explanation),
+        R::Inactive => (StatusCode::BAD_REQUEST, Explanation),
+        R::NotCentral => (StatusCode::CONFLICT, Explanation),
+        R::QueueFull => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Handlers, one file a resource: parse, ask control, render.
 
+pub mod cache;
 pub mod discovery;
+pub mod fresnel;
 pub mod image_actions;
 pub mod image_data;
 pub mod image_import;

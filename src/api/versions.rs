@@ -9,27 +9,34 @@ use crate::http::{Body, Response};
 /// `Accept` with this beginning chooses the version, and the path has none.
 const MEDIA_TYPE: &str = "application/vnd.openstack.images-";
 
-/// The minor versions that work, in Glance's order. Left out are those whose promise is not kept
-/// yet: 2.14, 2.16 and 2.18 (the cache). Clients look for these before they use them.
-const MULTISTORE: [&str; 16] = [
-    "v2.15", "v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8", CURRENT, "v2.7", "v2.6", "v2.5",
-    "v2.4", "v2.3", "v2.2", "v2.1", "v2.0",
+/// The minor versions, in Glance's order: by cache, by stores, and the rest.
+const WITH_CACHE: [&str; 5] = ["v2.18", "v2.17", "v2.16", "v2.15", "v2.14"];
+const WITHOUT_CACHE: [&str; 1] = ["v2.15"];
+const MULTISTORE: [&str; 6] = ["v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8"];
+const SINGLE_STORE: [&str; 1] = ["v2.9"];
+const ALWAYS: [&str; 8] = [
+    "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0",
 ];
 
-/// 2.8 and 2.10 to 2.13 are multi-store mode's.
-const SINGLE_STORE: [&str; 11] = [
-    "v2.15", "v2.9", CURRENT, "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0",
-];
+/// The newest but for the cache's: the location API.
+const LOCATIONS: &str = "v2.17";
 
-/// The newest: the location API.
-const CURRENT: &str = "v2.17";
-
-fn listed(api: &Api) -> &'static [&'static str] {
-    if api.control.settings.multistore {
-        &MULTISTORE
-    } else {
-        &SINGLE_STORE
-    }
+/// The versions of this site, and the newest of them.
+fn listed(api: &Api) -> (Vec<&'static str>, &'static str) {
+    let has_cache = api.control.cache.is_some();
+    let by_cache: &[&str] = match has_cache {
+        true => &WITH_CACHE,
+        false => &WITHOUT_CACHE,
+    };
+    let by_stores: &[&str] = match api.control.settings.multistore {
+        true => &MULTISTORE,
+        false => &SINGLE_STORE,
+    };
+    let (late, current): (&[&str], _) = match has_cache {
+        true => (&[], WITH_CACHE[0]),
+        false => (&[LOCATIONS], LOCATIONS),
+    };
+    ([by_cache, by_stores, late, &ALWAYS].concat(), current)
 }
 
 /// The document.
@@ -43,8 +50,9 @@ pub(super) fn document(api: &Api, head: &Parts, scheme: &Scheme, status: StatusC
         }
     };
     let href = format!("{}/v2/", base.trim_end_matches('/'));
-    let versions = listed(api).iter().map(|id| {
-        let status = if *id == CURRENT {
+    let (ids, current) = listed(api);
+    let versions = ids.into_iter().map(|id| {
+        let status = if id == current {
             "CURRENT"
         } else {
             "SUPPORTED"
@@ -71,7 +79,7 @@ pub(super) fn negotiate<'a>(api: &Api, head: &Parts, path: &'a str) -> Option<&'
             (version, &path[version.len()..])
         }
     };
-    (version == "v2" || listed(api).contains(&version)).then_some(rest)
+    (version == "v2" || listed(api).0.contains(&version)).then_some(rest)
 }
 
 /// What stands before the second slash.

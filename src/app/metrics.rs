@@ -1,5 +1,7 @@
 //! `/metrics` in Prometheus' text format, on its own listener.
 
+use std::net::SocketAddr;
+
 use ::http::{
     Method, StatusCode,
     header::{ALLOW, CONTENT_TYPE, HeaderValue},
@@ -8,8 +10,17 @@ use async_trait::async_trait;
 
 use crate::{
     base::telemetry::Metrics,
-    http::{Body, Handler, Request, Response},
+    http::{self, Body, Handler, Request, Response},
 };
+
+/// Where the page is.
+pub(super) fn listener(address: SocketAddr) -> http::Config {
+    http::Config {
+        bind_host: address.ip().to_string(),
+        bind_port: address.port(),
+        ..http::Config::default()
+    }
+}
 
 /// Answers `GET /metrics`.
 #[derive(Debug)]

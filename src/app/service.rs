@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    task::JoinHandle,
+    task::{JoinHandle, spawn_blocking},
 };
 
 use super::{metrics, staging};
@@ -13,13 +13,14 @@ use crate::{
     api::Api,
     base::telemetry,
     buf::{Pool, pool::READER_SHARE_BYTES},
+    cache::Cache,
     client::{
         keystone::{self, Endpoint, Limits, Session},
         peer::Peer,
         web::{self, Web},
     },
-    config::{Config, Keystone, Kind, Tokens},
-    control::{Auth, Control, Db, Leases, Policy, Protections, auth, job, sweep},
+    config::{self, Config, Keystone, Kind, Tokens},
+    control::{self, Auth, Control, Db, ImageCache, Leases, Policy, Protections, auth, job, sweep},
     data::{Plane, digest::Engine},
     http::{self, Drain, Listener, Served, Shutdown},
     model::StoreId,
@@ -41,6 +42,7 @@ pub struct Service {
     shutdown: Shutdown,
     served: Vec<JoinHandle<Served>>,
     background: Vec<JoinHandle<()>>,
+    cache: Option<Cache>,
 }
 
 impl Service {
@@ -68,7 +70,7 @@ impl Service {
         let policy = Policy::load(config.policy)?;
         let protections = config.protections.as_ref();
         let protections = protections.map(|settings| Protections::load(settings, &policy));
-        let Keystone { tokens, limits } = config.keystone;
+        let Keystone { tokens, limits, .. } = config.keystone;
         if let Some(local) = &mut config.control.import.staging.local {
             local.host = hostname();
         }
@@ -78,9 +80,11 @@ impl Service {
             protections: protections.transpose()?.unwrap_or_default(),
             peer: Some(Peer::new().context("cannot ask other workers")?),
             policy,
+            cache: config.cache.map(open_cache).transpose()?,
             ..Control::new(db, stores, config.control, leases.clone())
         });
         staging::clean(&control).await;
+        let kept = keep_cache(&control, &plane);
         let api = Arc::new(Api::new(control.clone(), plane.clone(), config.api)?);
         let jobs = job::run(control.clone(), plane);
         let (shutdown, drain) = http::drain();
@@ -92,6 +96,7 @@ impl Service {
             leases: leases.clone(),
             shutdown,
             served: Vec::new(),
+            cache: control.cache.as_ref().map(|images| images.cache.clone()),
             background: vec![
                 tokio::spawn(async move { leases.keep().await }),
                 tokio::spawn(jobs),
@@ -99,6 +104,7 @@ impl Service {
                 tokio::spawn(async move { keep_policy(&deciding.policy, hangup).await }),
             ],
         };
+        service.background.extend(kept);
         if let Some(address) = config.metrics_bind {
             service.serve_metrics(address, drain.clone()).await?;
         }
@@ -133,16 +139,15 @@ impl Service {
         for task in self.background {
             task.abort();
         }
+        if let Some(cache) = self.cache {
+            // What is not saved is fetched again.
+            drop(spawn_blocking(move || cache.save()).await);
+        }
     }
 
     async fn serve_metrics(&mut self, address: SocketAddr, drain: Drain) -> anyhow::Result<()> {
         let counted = telemetry::start_metrics()?;
-        let config = http::Config {
-            bind_host: address.ip().to_string(),
-            bind_port: address.port(),
-            ..http::Config::default()
-        };
-        let listener = Listener::bind(&config).await?;
+        let listener = Listener::bind(&metrics::listener(address)).await?;
         tracing::info!("Metrics on http://{}/metrics", listener.local_addr()?);
         self.background.push(tokio::spawn(counted.clone().upkeep()));
         let handler = Arc::new(metrics::Page::new(counted));
@@ -150,6 +155,23 @@ impl Service {
             .push(tokio::spawn(http::serve(listener, handler, drain)));
         Ok(())
     }
+}
+
+fn open_cache(config: config::Cache) -> anyhow::Result<ImageCache> {
+    let cache = Cache::open(config.bytes).context("[DEFAULT] image_cache_dir")?;
+    Ok(ImageCache::new(cache, config.images))
+}
+
+/// What goes on behind the cache, where there is one.
+fn keep_cache(control: &Arc<Control>, plane: &Arc<Plane>) -> Vec<JoinHandle<()>> {
+    let Some(images) = &control.cache else {
+        return Vec::new();
+    };
+    vec![
+        tokio::spawn(images.cache.clone().keep()),
+        tokio::spawn(control::cache::prefetch(control.clone(), plane.clone())),
+        tokio::spawn(control::cache::record(control.clone())),
+    ]
 }
 
 /// The policy's files are read again when they change, and on SIGHUP.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
-use crate::config::{Config, Errors, Source, Sources, load};
+use crate::config::{Config, Errors, Source, Sources, load, load_node};
 
 const FILE: &str = "config-file";
 const DIR: &str = "config-dir";
@@ -18,11 +18,20 @@ pub(super) struct ConfigArgs {
 impl ConfigArgs {
     /// Reads the configuration.
     pub(super) fn load(&self) -> Result<Config, Errors> {
+        load(&self.sources())
+    }
+
+    /// Reads the configuration of a cache node.
+    pub(super) fn load_node(&self) -> Result<Config, Errors> {
+        load_node(&self.sources())
+    }
+
+    fn sources(&self) -> Sources {
         let data_dir = std::env::var("FRESNEL_DATA").ok();
-        load(&Sources {
+        Sources {
             files: self.sources.clone(),
             data_dir: data_dir.filter(|path| !path.is_empty()),
-        })
+        }
     }
 }
 

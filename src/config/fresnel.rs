@@ -1,7 +1,9 @@
 //! `[fresnel]`: what Glance has no name for.
 
+use std::{path::PathBuf, time::Duration};
+
 use super::{option::section, value::Value};
-use crate::{data::digest::EngineChoice, store::file::FileIoChoice};
+use crate::{client::transport, data::digest::EngineChoice, gateway, store::file::FileIoChoice};
 
 section! {
     /// What only Fresnel has.
@@ -35,6 +37,19 @@ section! {
         /// Seconds for which an import waits for a store that it can do without
         /// (`all_stores_must_succeed` is false) while others could go on; then that store has failed.
         target_lag_seconds: u32 = "60", min 1;
+        /// MiB that the image cache leaves free on its filesystem.
+        cache_free_disk_mib: u32 = "1024";
+        /// PEM file with the certificates that the upstream's must be signed by, instead of the system's.
+        /// Of a cache node.
+        upstream_ca_file: Option<String>;
+        /// Trust whoever answers in the upstream's place. Of a cache node.
+        upstream_insecure: bool = "false";
+        /// Seconds for which an upstream may be silent. Of a cache node.
+        upstream_timeout_seconds: u32 = "60", min 1;
+        /// Seconds for which the upstream's yes to a download is a yes for the same token and image,
+        /// also when the image is deactivated, deleted or made private meanwhile; 0 asks each time. Of
+        /// a cache node.
+        access_cache_seconds: u32 = "0", max 300;
         /// The operator's `schema-image.json`, in place of Glance's stock one.
         image_schema_file: Option<String>;
         /// How image files are written: `ring` (io_uring), `threads`, or `auto`, which takes the ring
@@ -50,6 +65,25 @@ section! {
         header_limit_kib: u32 = "64", min 8;
         /// Address and port for `/metrics` in Prometheus' format, as `127.0.0.1:9293`; unset is off.
         metrics_bind: Option<String>;
+    }
+}
+
+impl Fresnel {
+    /// How a cache node reaches its upstream.
+    pub(crate) fn upstream(&self) -> transport::Config {
+        transport::Config {
+            ca_file: self.upstream_ca_file.as_ref().map(PathBuf::from),
+            insecure: self.upstream_insecure,
+            timeout: Duration::from_secs(self.upstream_timeout_seconds.into()),
+            ..transport::Config::default()
+        }
+    }
+
+    /// What a cache node believes.
+    pub(crate) fn gateway(&self) -> gateway::Settings {
+        gateway::Settings {
+            access_cache: Duration::from_secs(self.access_cache_seconds.into()),
+        }
     }
 }
 

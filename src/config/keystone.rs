@@ -16,7 +16,7 @@ section! {
     /// How requests are filtered. The file with the filters itself is not read.
     Paste in "paste_deploy" {
         /// Empty: everybody is an administrator; `keystone`: tokens. With `+caching` or
-        /// `+cachemanagement` the same: the image cache is not supported yet.
+        /// `+cachemanagement` the same, and downloads go through the cache in `image_cache_dir`.
         flavor: Flavor = "";
     }
 }
@@ -153,6 +153,8 @@ pub struct Keystone {
     pub tokens: Option<Tokens>,
     /// Where limits come from; none without.
     pub limits: Option<(keystone::Config, Endpoint)>,
+    /// Which filters requests go through.
+    pub flavor: Flavor,
 }
 
 /// How tokens are validated.
@@ -178,13 +180,6 @@ pub(super) fn read(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Keyst
     let plugin = Plugin::read(reader, &[section]);
     let oslo_limit = OsloLimit::read(reader, &["oslo_limit"]);
     let limits_plugin = Plugin::read(reader, &["oslo_limit"]);
-    if flavor.caches {
-        warnings.push(
-            "[paste_deploy] flavor: the image cache is not supported yet; images are served from \
-             their stores"
-                .to_owned(),
-        );
-    }
     let tokens = match flavor.authenticates {
         true => authtoken.tokens(reader, plugin, section, &access, warnings),
         false => None,
@@ -193,7 +188,11 @@ pub(super) fn read(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Keyst
         Some(true) => oslo_limit.limits(reader, limits_plugin),
         Some(false) | None => None,
     };
-    Keystone { tokens, limits }
+    Keystone {
+        tokens,
+        limits,
+        flavor,
+    }
 }
 
 impl Authtoken {
@@ -402,23 +401,27 @@ fn without_suffix(interfaces: Vec<String>) -> Vec<String> {
 }
 
 /// A flavor of Glance 33's `glance-api-paste.ini`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Flavor {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flavor {
     /// Whether requests need tokens.
-    pub(crate) authenticates: bool,
+    pub authenticates: bool,
     /// Whether there is an image cache.
-    caches: bool,
+    pub caches: bool,
+    /// Whether the image cache has its paths of before 2.14.
+    pub manages_cache: bool,
 }
 
 impl Value for Flavor {
     const KIND: &'static str = "paste flavor";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let (authenticates, caches) = match text.trim() {
-            "" => (false, false),
-            "caching" | "cachemanagement" => (false, true),
-            "keystone" => (true, false),
-            "keystone+caching" | "keystone+cachemanagement" => (true, true),
+        let (authenticates, caches, manages_cache) = match text.trim() {
+            "" => (false, false, false),
+            "caching" => (false, true, false),
+            "cachemanagement" => (false, true, true),
+            "keystone" => (true, false, false),
+            "keystone+caching" => (true, true, false),
+            "keystone+cachemanagement" => (true, true, true),
             other => {
                 return Err(format!(
                     "{other:?} is none of Glance's flavors: empty, keystone, and both with caching \
@@ -429,6 +432,7 @@ impl Value for Flavor {
         Ok(Self {
             authenticates,
             caches,
+            manages_cache,
         })
     }
 }
@@ -507,17 +511,6 @@ mod tests {
             errors[0].starts_with("a.conf:2: [paste_deploy] flavor: "),
             "{errors:?}"
         );
-    }
-
-    #[test]
-    fn a_flavor_with_a_cache_says_that_there_is_none() {
-        let config = load_text(&with_flavor("keystone+cachemanagement", OURS)).unwrap();
-        assert!(
-            config.warnings[0].contains("image cache"),
-            "{:?}",
-            config.warnings
-        );
-        assert!(config.keystone.tokens.is_some());
     }
 
     #[test]

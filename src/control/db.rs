@@ -12,6 +12,7 @@
 //! **Moves** of a status are compare-and-swap: `UPDATE ... WHERE id AND status`, judged by the
 //! number of rows.
 
+mod cached;
 mod conn;
 mod dialect;
 mod error;
@@ -38,6 +39,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::model::{Image, ProjectId};
 
+pub use cached::{CachedImage, NodeRow};
 pub use error::{Error, Result};
 pub use import::{ImportEnd, ImportStart, Stale};
 pub use job::{Job, JobId, JobKind, NewJob};

@@ -1,7 +1,8 @@
 //! A download: which image, which bytes, and where they may be had.
 
-use super::{Caller, Control, Error, Result, Rule};
+use super::{Caller, Control, Error, Result, Rule, cache};
 use crate::{
+    cache::{Cache, Key},
     data::ReadPlan,
     model::{Image, ImageId, LocationStatus, RangeError, RangeRequest, Status, StoreId},
 };
@@ -26,6 +27,10 @@ pub struct Download {
     pub size_bytes: u64,
     /// The whole image's MD5.
     pub checksum: Option<String>,
+    /// What the image is in a cache; none where it is for none.
+    pub key: Option<Key>,
+    /// The cache that it goes through.
+    pub cache: Option<Cache>,
 }
 
 impl Control {
@@ -66,6 +71,8 @@ impl Control {
             }
         };
         Ok(Some(Download {
+            key: cache::key(&image),
+            cache: self.cache_of_downloads(),
             plan: ReadPlan {
                 image: id,
                 range: range.resolve(size_bytes)?,
@@ -74,6 +81,11 @@ impl Control {
             size_bytes,
             checksum: image.checksum,
         }))
+    }
+
+    /// Where an image can be read, for whoever does not choose.
+    pub(super) fn sources(&self, image: &Image) -> Vec<(StoreId, String)> {
+        self.locations(image, &[])
     }
 
     fn preferred(&self, names: &[String]) -> Result<Vec<StoreId>> {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{db, import, location, policy::Rule};
+use super::{cache, db, import, location, policy::Rule};
 use crate::{
     client::keystone,
     data,
@@ -319,6 +319,9 @@ pub enum Error {
     /// `?prefer=` names a store that there is not.
     #[error("Store '{0}' is not configured.")]
     PreferUnknown(StoreId),
+    /// The cache refuses.
+    #[error(transparent)]
+    Cache(#[from] cache::Refusal),
     /// No such bytes in the image.
     #[error(transparent)]
     Range(#[from] RangeError),

@@ -1,10 +1,17 @@
 //! The download: pieces of a stored image, in order.
 
+use std::sync::Arc;
+
 use tracing::warn;
 
-use super::{Error, Plane, ReadPlan, Result};
+use super::{
+    Error, Plane, ReadPlan, Result,
+    cached::{CachedReader, Through},
+    from_stores::FromStores,
+};
 use crate::{
-    model::StoreId,
+    cache::{Cache, Key},
+    model::{ByteRange, StoreId},
     store::{self, Piece, Reader},
 };
 
@@ -33,17 +40,67 @@ pub async fn open(plane: &Plane, plan: &ReadPlan) -> Result<Egress> {
                     left_bytes: plan.range.len,
                 });
             }
-            Err(store::Error::NoBuffers) => return Err(Error::Busy),
+            Err(error @ store::Error::NoBuffers) => return Err(of_store(error, plan)),
             Err(error) => {
                 warn!(image.id = %plan.image, store = %id, %error, "Cannot read a location");
                 failed = error;
             }
         }
     }
-    match failed {
-        store::Error::NotFound(_) => Err(Error::Lost(plan.image.clone())),
-        failed => Err(failed.into()),
+    Err(of_store(failed, plan))
+}
+
+/// What a store says at the beginning of a download, as the download says it.
+fn of_store(error: store::Error, plan: &ReadPlan) -> Error {
+    match error {
+        store::Error::NoBuffers => Error::Busy,
+        store::Error::NotFound(_) => Error::Lost(plan.image.clone()),
+        error => error.into(),
     }
+}
+
+/// Opens a download through the cache, where the image may be kept there.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_through(
+    plane: &Arc<Plane>,
+    cache: &Cache,
+    plan: &ReadPlan,
+    key: &Key,
+    size_bytes: u64,
+) -> Result<Egress> {
+    let through = Through {
+        cache: cache.clone(),
+        engine: plane.engine.clone(),
+        origin: Arc::new(FromStores::new(plane.clone(), plan.clone())),
+        key: key.clone(),
+        size_bytes,
+    };
+    let store = plan.locations[0].0.clone();
+    let opened = from_cache(through, plan.range, store).await;
+    match opened.map_err(|error| of_store(error, plan))? {
+        None => open(plane, plan).await,
+        Some(egress) => Ok(egress),
+    }
+}
+
+/// Opens a download through the cache; `None` where such an image is not kept there. `store` is whose
+/// bytes they are, for the log.
+///
+/// # Errors
+/// The origin's, of what is missing at the beginning.
+pub async fn from_cache(
+    through: Through,
+    range: ByteRange,
+    store: StoreId,
+) -> Result<Option<Egress>, store::Error> {
+    let opened = CachedReader::open(through, range).await?;
+    Ok(opened.map(|reader| Egress {
+        reader: Box::new(reader),
+        store,
+        left_bytes: range.len,
+    }))
 }
 
 impl Egress {

@@ -154,13 +154,13 @@ async fn read(plane: &Plane, plan: &ReadPlan, sender: &Sender<Sent>) -> Result<(
     Ok(())
 }
 
-async fn admit(plane: &Plane, store: &StoreId) -> Result<Admission> {
+pub(super) async fn admit(plane: &Plane, store: &StoreId) -> Result<Admission> {
     let claim = plane.pool.claim(store, plane.settings.admission_wait);
     claim.admit().await.map_err(|_| Error::Busy)
 }
 
 /// One buffer of what is left of a file's piece.
-async fn from_file(
+pub(super) async fn from_file(
     file: Arc<File>,
     rest: ByteRange,
     mut buffer: Buffer,

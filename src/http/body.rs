@@ -14,13 +14,14 @@ use crate::base::limits::KIB;
 /// TLS download, outside the pool: small, so that a thousand such downloads stay bounded.
 const COPY_BYTES: usize = 128 * KIB;
 
-/// A response's body, of known length.
+/// A response's body.
 pub struct Body(Content);
 
 enum Content {
     Full(Bytes),
     Frames {
-        len: u64,
+        /// None where nobody knows before the end.
+        len: Option<u64>,
         source: Box<dyn FrameSource>,
     },
 }
@@ -66,16 +67,24 @@ impl Body {
     /// when the client is gone.
     pub fn frames(len: u64, source: impl FrameSource) -> Self {
         Self(Content::Frames {
-            len,
+            len: Some(len),
             source: Box::new(source),
         })
     }
 
-    /// Bytes.
+    /// Bytes of a number that nobody knows before their end, which the source says with `None`.
+    pub fn stream(source: impl FrameSource) -> Self {
+        Self(Content::Frames {
+            len: None,
+            source: Box::new(source),
+        })
+    }
+
+    /// Bytes; of a stream, as many as there can be.
     pub fn len(&self) -> u64 {
         match &self.0 {
             Content::Full(bytes) => bytes.len() as u64,
-            Content::Frames { len, .. } => *len,
+            Content::Frames { len, .. } => len.unwrap_or(u64::MAX),
         }
     }
 
@@ -95,6 +104,7 @@ impl Body {
     /// The body as hyper sends it.
     pub(super) fn on_wire(self, delivery: Delivery) -> WireBody {
         let left = self.len();
+        let is_stream = matches!(&self.0, Content::Frames { len: None, .. });
         let state = match self.0 {
             Content::Full(bytes) => State::Full(bytes),
             Content::Frames { source, .. } => State::Idle(Producer {
@@ -103,7 +113,11 @@ impl Body {
                 delivery,
             }),
         };
-        WireBody { left, state }
+        WireBody {
+            left,
+            is_stream,
+            state,
+        }
     }
 }
 
@@ -126,7 +140,9 @@ pub(super) struct Delivery {
 
 /// A body with its way to the socket.
 pub(super) struct WireBody {
+    /// Of a stream, more than there can be.
     left: u64,
+    is_stream: bool,
     state: State,
 }
 
@@ -163,6 +179,7 @@ impl http_body::Body for WireBody {
                     };
                     let segment = match segment {
                         Ok(Some(segment)) => segment,
+                        Ok(None) if this.is_stream => return Poll::Ready(None),
                         Ok(None) => return Poll::Ready(Some(Err(early_end(this.left)))),
                         Err(error) => return Poll::Ready(Some(Err(error))),
                     };
@@ -181,7 +198,10 @@ impl http_body::Body for WireBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        match self.is_stream {
+            true => SizeHint::default(),
+            false => SizeHint::with_exact(self.left),
+        }
     }
 }
 

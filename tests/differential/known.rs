@@ -50,6 +50,20 @@ pub(super) const KNOWN: &[Known] = &[
         parts: &[Body],
     },
     Known {
+        entry: "The cache holds chunks",
+        steps: &[
+            "cache: what is cached",
+            "cache: what is cached, on the old path",
+            "cache: what was asked for",
+        ],
+        parts: &[Body],
+    },
+    Known {
+        entry: "A download has its length",
+        steps: &["cache: the first download"],
+        parts: &[Headers],
+    },
+    Known {
         entry: "Cinder's validation data",
         steps: &["locations: an address with another store's name, as Cinder sends it"],
         parts: &[Body],

@@ -99,6 +99,25 @@ async fn http_1_0_gets_its_answer_and_the_end() {
 }
 
 #[tokio::test]
+async fn a_body_of_unknown_length_is_sent_in_chunks() {
+    let rig = Rig::start().await;
+    let mut client = rig.connect().await;
+    let request = "GET /stream HTTP/1.1\r\nHost: rig\r\nConnection: close\r\n\r\n";
+    client.send(request).await;
+    let mut answer = Vec::new();
+    client.stream().read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(
+        answer.contains("transfer-encoding: chunked\r\n"),
+        "{answer}"
+    );
+    assert!(
+        answer.ends_with("\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
 async fn a_body_that_fails_cuts_the_connection() {
     let rig = Rig::start().await;
     rig.file.set_len(500_000).unwrap();

@@ -140,6 +140,7 @@ impl Handler for Site {
                 let len: usize = len.parse().unwrap();
                 Response::new(Body::frames(len as u64, Pieces(vec![content(0, len)])))
             }
+            ["stream"] => Response::new(Body::stream(Pieces(vec![b"hello".to_vec()]))),
             ["short"] => Response::new(Body::frames(10, Pieces(vec![b"hello".to_vec()]))),
             ["long"] => Response::new(Body::frames(4, Pieces(vec![b"hello".to_vec()]))),
             ["directory"] => {

@@ -14,10 +14,12 @@ use super::{free_address, wait_until, wire};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// `fresnel serve` on a port and a directory of its own, killed on drop.
+/// `fresnel serve` on a port and a directory of its own, killed on drop; or `fresnel node`.
 #[derive(Debug)]
 pub(crate) struct Fresnel {
     pub(crate) address: SocketAddr,
+    /// The command and what follows it.
+    words: Vec<String>,
     folder: tempfile::TempDir,
     configs: Vec<PathBuf>,
     child: Child,
@@ -31,6 +33,19 @@ impl Fresnel {
 
     /// The same on top of other configuration files; these lines, of its own directory, are read last.
     pub(crate) fn start_after(configs: &[&Path], lines: impl FnOnce(&Path) -> String) -> Self {
+        Self::start_as(&["serve"], configs, lines)
+    }
+
+    /// A cache node in front of that service, with what it keeps in `cache` below its directory.
+    pub(crate) fn node(upstream: SocketAddr, lines: &str) -> Self {
+        let upstream = format!("http://{upstream}");
+        Self::start_as(&["node", "--upstream", &upstream], &[], |folder| {
+            let cache = folder.join("cache");
+            format!("[DEFAULT]\nimage_cache_dir = {}\n{lines}", cache.display())
+        })
+    }
+
+    fn start_as(words: &[&str], configs: &[&Path], lines: impl FnOnce(&Path) -> String) -> Self {
         let address = free_address();
         let folder = tempfile::tempdir().expect("the temporary directory is writable");
         let own = folder.path().join("fresnel.conf");
@@ -42,9 +57,11 @@ impl Fresnel {
         );
         fs::write(&own, text).expect("the temporary directory is writable");
         let configs: Vec<_> = configs.iter().map(PathBuf::from).chain([own]).collect();
-        let child = spawn(folder.path(), &configs);
+        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        let child = spawn(&words, folder.path(), &configs);
         let mut process = Self {
             address,
+            words,
             folder,
             configs,
             child,
@@ -72,7 +89,7 @@ impl Fresnel {
 
     /// Starts it again after [`Self::kill`], with the same configuration.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(self.folder.path(), &self.configs);
+        self.child = spawn(&self.words, self.folder.path(), &self.configs);
         self.wait_until_ready();
     }
 
@@ -110,14 +127,14 @@ impl Drop for Fresnel {
     }
 }
 
-fn spawn(folder: &Path, configs: &[PathBuf]) -> Child {
+fn spawn(words: &[String], folder: &Path, configs: &[PathBuf]) -> Child {
     let log = fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(folder.join("log"))
         .expect("the temporary directory is writable");
     let mut command = Command::new(env!("CARGO_BIN_EXE_fresnel"));
-    command.arg("serve");
+    command.args(words);
     for config in configs {
         command.arg("--config-file").arg(config);
     }

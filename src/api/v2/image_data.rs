@@ -59,7 +59,14 @@ pub async fn download(api: &Api, call: Call) -> Result<Response> {
     let Some(download) = api.control.download_plan(&call.caller, request).await? else {
         return Ok(no_content());
     };
-    let egress = match egress::open(&api.plane, &download.plan).await {
+    let (plane, plan) = (&api.plane, &download.plan);
+    let opened = match (&download.cache, &download.key) {
+        (Some(cache), Some(key)) => {
+            egress::open_through(plane, cache, plan, key, download.size_bytes).await
+        }
+        _ => egress::open(plane, plan).await,
+    };
+    let egress = match opened {
         Ok(egress) => egress,
         Err(error @ data::Error::Lost(_)) => {
             error!("{error}");

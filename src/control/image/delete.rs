@@ -44,6 +44,7 @@ impl Control {
                 Ok(()) => {
                     self.leases.image_deleted(id);
                     self.end_import(&image).await;
+                    self.uncache(id).await;
                     info!(image.id = %id, "Deleted image {id}");
                     return Ok(());
                 }

@@ -1,0 +1,255 @@
+//! A download through the cache: what is there is sent from it, what is missing is fetched into it
+//! once, beside all who read.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::{sync::mpsc, task::spawn_blocking};
+use tracing::warn;
+
+use super::{Source, StoreError, digest::Engine};
+use crate::{
+    base::limits::MIB,
+    buf::Chunk,
+    cache::{Cache, Fill, Flow, Key, Next, Proof, Reader},
+    model::ByteRange,
+    store::{self, Piece},
+};
+
+/// Pieces on their way from an origin to the thread that writes them.
+const PIECES_AHEAD: usize = 4;
+/// What is written at once, where so much has come.
+const WRITE_BYTES: usize = MIB;
+/// Bytes of a cached image that are hashed at a time.
+const PROOF_BYTES: usize = MIB;
+
+/// Where the bytes come from that the cache does not have.
+#[async_trait]
+pub trait Origin: Send + Sync + 'static {
+    /// Opens a range of the image: the source gives exactly its bytes. `None` where the origin turns
+    /// out to give no ranges; then [`Origin::seeks`] is false from now on, and it gives the whole image
+    /// alone.
+    async fn open(&self, range: ByteRange) -> Result<Option<Box<dyn Source>>, StoreError>;
+
+    /// Whether it gives ranges, as far as is known.
+    fn seeks(&self) -> bool;
+}
+
+/// What a download through the cache needs.
+#[derive(Clone)]
+pub struct Through {
+    /// Where bytes are kept.
+    pub cache: Cache,
+    /// What proves them.
+    pub engine: Engine,
+    /// Where they come from.
+    pub origin: Arc<dyn Origin>,
+    /// What they are.
+    pub key: Key,
+    /// All of the image's bytes.
+    pub size_bytes: u64,
+}
+
+/// Reads a range of an image that the cache may have in part.
+pub struct CachedReader {
+    through: Through,
+    reader: Reader,
+    /// Given before anything else: what showed that there is something to send.
+    first: Option<Piece>,
+    /// The rest, where it does not come through the cache.
+    past: Option<Box<dyn Source>>,
+}
+
+impl CachedReader {
+    /// Opens the range, and waits for its first bytes, so that what is wrong with the origin is known
+    /// before the headers go out. `None` where such an image is not cached.
+    ///
+    /// # Errors
+    /// The origin's, of whatever is missing at the beginning.
+    pub async fn open(through: Through, range: ByteRange) -> Result<Option<Self>, StoreError> {
+        let reader = through.cache.read(&through.key, through.size_bytes, range);
+        let Some(reader) = reader.await else {
+            return Ok(None);
+        };
+        let mut opened = Self {
+            through,
+            reader,
+            first: None,
+            past: None,
+        };
+        opened.first = opened.piece().await?;
+        Ok(Some(opened))
+    }
+
+    async fn piece(&mut self) -> Result<Option<Piece>, StoreError> {
+        loop {
+            if let Some(source) = &mut self.past {
+                return piece_of(source).await;
+            }
+            let seeks = self.through.origin.seeks();
+            match self.reader.next(seeks).await {
+                Next::Window { file, offset, len } => {
+                    return Ok(Some(Piece::File { file, offset, len }));
+                }
+                Next::Missing(fill) => begin(&self.through, fill).await?,
+                Next::Refused(rest) => self.past = Some(past(&self.through, rest).await?),
+                Next::End => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Opens the origin here, so that its error is the reader's own; what follows is nobody's in
+/// particular.
+async fn begin(through: &Through, fill: Fill) -> Result<(), StoreError> {
+    if let Some(source) = through.origin.open(fill.range()).await? {
+        tokio::spawn(fetch(through.clone(), fill, source));
+    }
+    Ok(())
+}
+
+/// The origin itself, from there on.
+async fn past(through: &Through, rest: ByteRange) -> Result<Box<dyn Source>, StoreError> {
+    let origin = &through.origin;
+    if origin.seeks()
+        && let Some(source) = origin.open(rest).await?
+    {
+        return Ok(source);
+    }
+    let source = origin.open(ByteRange::whole(through.size_bytes)).await?;
+    let source = source.ok_or_else(|| corrupt("the origin gives not even the whole image"))?;
+    Ok(Box::new(Cut {
+        source,
+        before_bytes: rest.offset,
+        left_bytes: rest.len,
+    }))
+}
+
+#[async_trait]
+impl store::Reader for CachedReader {
+    async fn next(&mut self) -> store::Result<Option<Piece>> {
+        match self.first.take() {
+            Some(piece) => Ok(Some(piece)),
+            None => self.piece().await,
+        }
+    }
+}
+
+async fn piece_of(source: &mut Box<dyn Source>) -> Result<Option<Piece>, StoreError> {
+    let bytes = source.next().await.map_err(|error| {
+        warn!(%error, "An origin broke off");
+        corrupt("the origin broke off")
+    })?;
+    Ok(bytes.map(|bytes| Piece::Bytes(Chunk::new(bytes))))
+}
+
+fn corrupt(what: &str) -> StoreError {
+    StoreError::Corrupt(what.to_owned())
+}
+
+/// Fetches what is missing, for whoever reads it. A thread writes what this task receives, so that
+/// neither waits for the other more than it must.
+async fn fetch(through: Through, fill: Fill, mut source: Box<dyn Source>) {
+    let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+    let image = through.key.image().clone();
+    let writing = spawn_blocking(move || write(fill, pieces));
+    loop {
+        match source.next().await {
+            Ok(Some(bytes)) => {
+                if sender.send(bytes).await.is_err() {
+                    break;
+                }
+            }
+            Ok(None) => break,
+            Err(error) => {
+                warn!(image.id = %image, %error, "Could not fetch an image into the cache");
+                break;
+            }
+        }
+    }
+    drop(sender);
+    drop(source);
+    if let Ok(Err(error)) = writing.await {
+        warn!(image.id = %image, %error, "The cache's disk takes no more of an image");
+    }
+    prove(&through.cache, &through.engine, &through.key).await;
+}
+
+/// Writes pieces as long as they are wanted. What has come together is written together.
+fn write(mut fill: Fill, mut pieces: mpsc::Receiver<Bytes>) -> std::io::Result<()> {
+    while let Some(first) = pieces.blocking_recv() {
+        let mut total = first.len();
+        let mut together = vec![first];
+        while total < WRITE_BYTES
+            && let Ok(more) = pieces.try_recv()
+        {
+            total += more.len();
+            together.push(more);
+        }
+        if fill.write(&together)? == Flow::Done {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Hashes an entry that has become whole; one that is another image is gone after this.
+pub async fn prove(cache: &Cache, engine: &Engine, key: &Key) {
+    let Some(proof) = cache.proof(key).await else {
+        return;
+    };
+    let stream = engine.open(&[key.algorithm()]);
+    let size_bytes = proof.size_bytes();
+    let (mut proof, mut at) = (proof, 0);
+    while at < size_bytes {
+        let len = (size_bytes - at).min(PROOF_BYTES as u64) as usize;
+        let (given, bytes) = match spawn_blocking(move || read(proof, at, len)).await {
+            Ok((given, Ok(bytes))) => (given, bytes),
+            Ok((_, Err(error))) => {
+                return warn!(image.id = %key.image(), %error, "Could not read a cached image");
+            }
+            // Its panic was told by the panic hook.
+            Err(_) => return,
+        };
+        proof = given;
+        at += bytes.len() as u64;
+        stream.feed(&Chunk::new(bytes)).await;
+    }
+    let found = stream.finish().await;
+    drop(spawn_blocking(move || proof.end(&found[0])).await);
+}
+
+fn read(proof: Proof, at: u64, len: usize) -> (Proof, std::io::Result<Bytes>) {
+    let mut bytes = vec![0; len];
+    let read = proof.read(&mut bytes, at);
+    (proof, read.map(|()| bytes.into()))
+}
+
+/// Some of a source's bytes.
+struct Cut {
+    source: Box<dyn Source>,
+    before_bytes: u64,
+    left_bytes: u64,
+}
+
+#[async_trait]
+impl Source for Cut {
+    async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
+        while self.left_bytes > 0 {
+            let Some(mut bytes) = self.source.next().await? else {
+                return Ok(None);
+            };
+            let passed = self.before_bytes.min(bytes.len() as u64) as usize;
+            self.before_bytes -= passed as u64;
+            drop(bytes.split_to(passed));
+            let wanted = self.left_bytes.min(bytes.len() as u64) as usize;
+            bytes.truncate(wanted);
+            self.left_bytes -= wanted as u64;
+            if !bytes.is_empty() {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,324 @@
+//! Whether a caller may have an image's bytes: the upstream is asked, with the caller's own token.
+//!
+//! Ours says it in one answer. Glance says it only by beginning to send: its answer is opened, and
+//! dropped after the status line. That a caller may read an image's record is no permission.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use super::{Gateway, pass};
+use crate::{
+    base::limits::MIB,
+    cache::Key,
+    client::upstream::{self, Answer, Ask},
+    http::Response,
+    model::{HashAlgorithm, ImageId},
+};
+
+/// Answers that are remembered, where they are.
+const PERMITS_MAX: usize = 10_000;
+/// For how long it is believed what kind of service the upstream is.
+const KIND_FOR: Duration = Duration::from_secs(60);
+/// The most bytes of an image's record.
+const RECORD_BYTES_MAX: usize = 16 * MIB;
+
+const CACHEABLE: &str = "x-fresnel-cacheable";
+const SIZE_BYTES: &str = "x-fresnel-size-bytes";
+const DIGEST: &str = "x-fresnel-digest";
+const MD5: &str = "content-md5";
+const REQUEST_ID: &str = "x-openstack-request-id";
+
+/// What the upstream says of a download.
+pub(super) enum Permit {
+    /// The caller may have these bytes.
+    Granted(Content),
+    /// It may, and they are not for a cache.
+    Past,
+    /// It may not, in the upstream's words.
+    Refused(Response),
+}
+
+/// The bytes of an image.
+#[derive(Clone, Debug)]
+pub(super) struct Content {
+    pub(super) key: Key,
+    pub(super) size_bytes: u64,
+    pub(super) checksum: Option<HeaderValue>,
+    /// Of the request that asked.
+    pub(super) request_id: Option<HeaderValue>,
+}
+
+/// What is remembered of the upstream.
+#[derive(Debug)]
+pub(super) struct Permits {
+    cache_time: Duration,
+    /// Tokens are only remembered by their digests, which mean nothing elsewhere.
+    secret: [u8; 32],
+    granted: Mutex<HashMap<(blake3::Hash, ImageId), (Instant, Content)>>,
+    kind: Mutex<Option<(Instant, Kind)>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Ours,
+    Glance,
+}
+
+impl Permits {
+    pub(super) fn new(cache_time: Duration) -> Self {
+        let mut secret = [0; 32];
+        for half in secret.chunks_exact_mut(16) {
+            half.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        }
+        Self {
+            cache_time,
+            secret,
+            granted: Mutex::default(),
+            kind: Mutex::default(),
+        }
+    }
+
+    /// Who asks for what.
+    fn of(&self, headers: &HeaderMap, image: &ImageId) -> (blake3::Hash, ImageId) {
+        let mut hasher = blake3::Hasher::new_keyed(&self.secret);
+        for name in ["x-auth-token", "x-storage-token", "x-service-token"] {
+            let value = headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
+            hasher.update(&(value.len() as u64).to_le_bytes());
+            hasher.update(value);
+        }
+        (hasher.finalize(), image.clone())
+    }
+
+    fn find(&self, who: &(blake3::Hash, ImageId)) -> Option<Content> {
+        if self.cache_time.is_zero() {
+            return None;
+        }
+        let granted = self.granted.lock();
+        let (at, content) = granted.get(who)?;
+        (at.elapsed() < self.cache_time).then(|| content.clone())
+    }
+
+    fn remember(&self, who: (blake3::Hash, ImageId), content: &Content) {
+        if self.cache_time.is_zero() {
+            return;
+        }
+        let mut granted = self.granted.lock();
+        if granted.len() >= PERMITS_MAX {
+            granted.retain(|_, (at, _)| at.elapsed() < self.cache_time);
+        }
+        if granted.len() < PERMITS_MAX {
+            granted.insert(who, (Instant::now(), content.clone()));
+        }
+    }
+}
+
+impl Gateway {
+    /// Asks for a download. The headers are those of the request that may pass, without its range.
+    pub(super) async fn permit(
+        &self,
+        headers: &HeaderMap,
+        image: &ImageId,
+    ) -> Result<Permit, upstream::Error> {
+        let who = self.permits.of(headers, image);
+        if let Some(content) = self.permits.find(&who) {
+            return Ok(Permit::Granted(content));
+        }
+        let permit = match self.kind(headers).await? {
+            Kind::Ours => self.ask_ours(headers, image).await?,
+            Kind::Glance => self.ask_glance(headers, image).await?,
+        };
+        if let Permit::Granted(content) = &permit {
+            self.permits.remember(who, content);
+        }
+        Ok(permit)
+    }
+
+    /// Ours knows `/v2/fresnel`. An answer that says neither, as to a bad token, is not remembered, and
+    /// is what Glance would say.
+    async fn kind(&self, headers: &HeaderMap) -> Result<Kind, upstream::Error> {
+        let known = *self.permits.kind.lock();
+        if let Some((at, kind)) = known
+            && at.elapsed() < KIND_FOR
+        {
+            return Ok(kind);
+        }
+        let answer = self.upstream.ask(get(headers, "/v2/fresnel")).await?;
+        let kind = match answer.head.status {
+            StatusCode::OK => Kind::Ours,
+            StatusCode::NOT_FOUND => Kind::Glance,
+            _ => return Ok(Kind::Glance),
+        };
+        *self.permits.kind.lock() = Some((Instant::now(), kind));
+        Ok(kind)
+    }
+
+    async fn ask_ours(
+        &self,
+        headers: &HeaderMap,
+        image: &ImageId,
+    ) -> Result<Permit, upstream::Error> {
+        let target = format!("/v2/fresnel/images/{image}/access");
+        let answer = self.upstream.ask(get(headers, &target)).await?;
+        if answer.head.status != StatusCode::NO_CONTENT {
+            return Ok(refused(answer));
+        }
+        Ok(content_of_headers(&answer.head.headers, image).map_or(Permit::Past, Permit::Granted))
+    }
+
+    async fn ask_glance(
+        &self,
+        headers: &HeaderMap,
+        image: &ImageId,
+    ) -> Result<Permit, upstream::Error> {
+        let target = format!("/v2/images/{image}");
+        let file = self.upstream.ask(get(headers, &format!("{target}/file")));
+        let record = self.upstream.ask(get(headers, &target));
+        let (file, record) = tokio::join!(file, record);
+        let file = file?;
+        if file.head.status != StatusCode::OK {
+            return Ok(refused(file));
+        }
+        let request_id = file.head.headers.get(REQUEST_ID).cloned();
+        drop(file);
+        let record = record?;
+        if record.head.status != StatusCode::OK {
+            return Ok(Permit::Past);
+        }
+        let record = record.read_to_limit(RECORD_BYTES_MAX).await;
+        let record = record.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let content = record.and_then(|record| content_of_record(&record, image, request_id));
+        Ok(content.map_or(Permit::Past, Permit::Granted))
+    }
+}
+
+/// A `GET` with the caller's headers.
+pub(super) fn get(headers: &HeaderMap, target: &str) -> Ask {
+    Ask {
+        method: Method::GET,
+        target: target.to_owned(),
+        headers: headers.clone(),
+        body: None,
+    }
+}
+
+fn refused(answer: Answer) -> Permit {
+    Permit::Refused(pass::passed(answer, &Method::GET))
+}
+
+/// What ours says beside its yes.
+fn content_of_headers(headers: &HeaderMap, image: &ImageId) -> Option<Content> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    if text(CACHEABLE)? != "true" {
+        return None;
+    }
+    let (algorithm, digest) = text(DIGEST)?.split_once(':')?;
+    Some(Content {
+        key: Key::new(image.clone(), algorithm.parse().ok()?, digest)?,
+        size_bytes: text(SIZE_BYTES)?.parse().ok()?,
+        checksum: headers.get(MD5).cloned(),
+        request_id: headers.get(REQUEST_ID).cloned(),
+    })
+}
+
+/// What an image's record says. Only an active image is for a cache, and only one with a digest.
+fn content_of_record(
+    record: &Value,
+    image: &ImageId,
+    request_id: Option<HeaderValue>,
+) -> Option<Content> {
+    let text = |name: &str| record.get(name)?.as_str();
+    if text("status")? != "active" || text("id")? != image.as_str() {
+        return None;
+    }
+    let algorithm: HashAlgorithm = text("os_hash_algo")?.parse().ok()?;
+    let checksum = text("checksum").and_then(|md5| HeaderValue::from_str(md5).ok());
+    Some(Content {
+        key: Key::new(image.clone(), algorithm, text("os_hash_value")?)?,
+        size_bytes: record.get("size")?.as_u64()?,
+        checksum,
+        request_id,
+    })
+}
+
+/// The headers that say who asks and how, and nothing of a range or a body.
+pub(super) fn who_asks(head: &::http::request::Parts) -> HeaderMap {
+    let mut headers = pass::asked(head).headers;
+    for name in [
+        header::RANGE,
+        header::CONTENT_RANGE,
+        header::CONTENT_LENGTH,
+        header::IF_RANGE,
+    ] {
+        headers.remove(name);
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const MD5_OF_NOTHING: &str = "d41d8cd98f00b204e9800998ecf8427e";
+
+    fn record() -> Value {
+        json!({
+            "id": "i", "status": "active", "size": 5, "checksum": MD5_OF_NOTHING,
+            "os_hash_algo": "md5", "os_hash_value": MD5_OF_NOTHING,
+        })
+    }
+
+    #[test]
+    fn a_record_tells_what_is_cached() {
+        let content = content_of_record(&record(), &ImageId::new("i"), None).unwrap();
+        assert_eq!(
+            (content.size_bytes, content.key.digest()),
+            (5, MD5_OF_NOTHING)
+        );
+    }
+
+    #[test]
+    fn what_is_not_active_or_has_no_digest_is_not_cached() {
+        for (name, value) in [
+            ("status", json!("deactivated")),
+            ("os_hash_value", Value::Null),
+            ("os_hash_algo", json!("crc32")),
+            ("size", Value::Null),
+            ("id", json!("another")),
+        ] {
+            let mut record = record();
+            record[name] = value;
+            assert!(
+                content_of_record(&record, &ImageId::new("i"), None).is_none(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn permits_are_a_callers_own_and_end() {
+        let headers = |token: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-auth-token", HeaderValue::from_static(token));
+            headers
+        };
+        let image = ImageId::new("i");
+        let content = content_of_record(&record(), &image, None).unwrap();
+        let permits = Permits::new(Duration::from_secs(60));
+        permits.remember(permits.of(&headers("a"), &image), &content);
+        assert!(permits.find(&permits.of(&headers("a"), &image)).is_some());
+        assert!(permits.find(&permits.of(&headers("b"), &image)).is_none());
+        let other = ImageId::new("j");
+        assert!(permits.find(&permits.of(&headers("a"), &other)).is_none());
+        let short = Permits::new(Duration::from_nanos(1));
+        short.remember(short.of(&headers("a"), &image), &content);
+        assert!(short.find(&short.of(&headers("a"), &image)).is_none());
+    }
+}
