@@ -20,6 +20,9 @@ tempest: lab # Tempest's image tests and glance-tempest-plugin's, as published, 
 swift: lab # the Swift store on Swift's own servers
 	cargo test --test tests store::swift -- --ignored
 
+barbican: lab # signed images, with their certificates in a real Barbican
+	cargo test --test tests barbican -- --ignored
+
 lint: tools # style, and what the machine can see of correctness
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -59,9 +62,10 @@ lab-down: # ends them
 	tests/lab/ceph-down --faults
 	tests/lab/mariadb-down
 	tests/lab/postgres-down
+	tests/lab/barbican-down
 	tests/lab/keystone-down
 
 tools: # what building and testing need beside Rust
 	tests/lab/packages build-essential curl perl qemu-utils
 
-.PHONY: run demo test functional tempest swift lint bench bench-rbd bench-s3 fuzz sanitize deny lab lab-down tools
+.PHONY: run demo test functional tempest swift barbican lint bench bench-rbd bench-s3 fuzz sanitize deny lab lab-down tools

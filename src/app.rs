@@ -9,6 +9,7 @@ mod node;
 pub mod policy;
 pub mod repair;
 mod service;
+pub mod signature;
 mod staging;
 
 use anyhow::Context;

@@ -1,6 +1,7 @@
 //! Outbound HTTP to other services. Knows no image.
 
 pub mod judge;
+pub mod key_manager;
 pub mod keystone;
 pub mod peer;
 pub mod s3;

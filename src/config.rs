@@ -19,6 +19,7 @@ mod fresnel;
 mod guards;
 mod image_format;
 mod import;
+mod key_manager;
 mod keystone;
 mod listen;
 mod middleware;
@@ -43,6 +44,7 @@ use crate::{
 
 pub use cache::Cache;
 pub use files::Place;
+pub use key_manager::Keys;
 pub use keystone::{Flavor, Keystone, Tokens};
 pub use option::Opt;
 pub use reader::Effective;
@@ -95,6 +97,8 @@ pub struct Config {
     pub upstream: crate::client::transport::Config,
     /// What a cache node believes.
     pub gateway: crate::gateway::Settings,
+    /// Where the certificates of signed images are.
+    pub keys: Keys,
     /// How digests are computed.
     pub digest_engine: crate::data::digest::EngineChoice,
     /// What the API tells of itself.
@@ -176,6 +180,8 @@ pub(crate) const TABLES: &[Table] = &[
     stores::SWIFT,
     import::StagingStore::TABLE,
     import::Tasks::TABLE,
+    key_manager::KeyManager::TABLE,
+    key_manager::Barbican::TABLE,
     image_format::ImageFormat::TABLE,
     policy::OsloPolicy::TABLE,
     policy::Protection::TABLE,
@@ -209,6 +215,7 @@ fn from_files(
         reader.refuse("fresnel", "data_dir", "must name a directory");
     }
     let keystone = keystone::read(&mut reader, &mut warnings);
+    let keys = key_manager::read(&mut reader, &fresnel, &keystone, &mut warnings);
     let http = listen.settings(&mut reader, &fresnel, keystone.tokens.is_some());
     let filters = middleware::read(&mut reader, http.bind_port);
     let metrics_bind = metrics_bind(&mut reader, fresnel.metrics_bind.as_deref());
@@ -242,27 +249,32 @@ fn from_files(
         metrics_bind,
         http,
         db: database.settings(),
-        data_dir: fresnel.data_dir.into(),
+        data_dir: fresnel.data_dir.clone().into(),
         file_io: fresnel.file_io,
         cache,
         keystone,
+        keys,
         api: filters.add(api.settings(image_schema)),
         digest_engine: fresnel.digest_engine,
         policy,
         protections,
         web,
-        control: control_settings(images, formats, fresnel.size_hint_property, import, &stores),
-        data: crate::data::Settings {
-            admission_wait: Duration::from_secs(fresnel.admission_wait_seconds.into()),
-            min_rate_bytes_per_second: fresnel.min_rate_bytes_per_second.into(),
-            lag_max: Duration::from_secs(fresnel.target_lag_seconds.into()),
-        },
+        data: data_settings(&fresnel),
         memory_limit_bytes: fresnel.memory_limit_mib as usize * MIB,
         rbd_window_bytes: fresnel.rbd_window_mib as usize * MIB,
         lease: Duration::from_secs(fresnel.lease_seconds.into()),
         drain: Duration::from_secs(fresnel.drain_seconds.into()),
+        control: control_settings(images, formats, fresnel, import, &stores),
         stores,
     })
+}
+
+fn data_settings(fresnel: &fresnel::Fresnel) -> crate::data::Settings {
+    crate::data::Settings {
+        admission_wait: Duration::from_secs(fresnel.admission_wait_seconds.into()),
+        min_rate_bytes_per_second: fresnel.min_rate_bytes_per_second.into(),
+        lag_max: Duration::from_secs(fresnel.target_lag_seconds.into()),
+    }
 }
 
 fn metrics_bind(reader: &mut Reader<'_>, text: Option<&str>) -> Option<SocketAddr> {
@@ -293,7 +305,7 @@ fn image_schema(reader: &mut Reader<'_>, path: Option<&str>) -> Option<String> {
 fn control_settings(
     images: default::Images,
     formats: image_format::ImageFormat,
-    size_hint_property: Option<String>,
+    fresnel: fresnel::Fresnel,
     import: crate::control::import::Settings,
     stores: &Stores,
 ) -> crate::control::Settings {
@@ -304,7 +316,7 @@ fn control_settings(
         image_location_quota: images.image_location_quota.0,
         user_storage_quota_bytes: Some(images.user_storage_quota.0).filter(|bytes| *bytes > 0),
         image_size_cap_bytes: images.image_size_cap,
-        size_hint_property,
+        size_hint_property: fresnel.size_hint_property,
         disk_formats: formats.disk_formats,
         container_formats: formats.container_formats,
         require_image_format_match: formats.require_image_format_match,
@@ -324,6 +336,10 @@ fn control_settings(
             .map(|store| store.settings.clone())
             .filter(|store| store.id != import.staging.store)
             .collect(),
+        certificates: crate::control::signature::Certificates {
+            check: fresnel.check_certificates,
+            trusted: fresnel.trusted_certificate_ids,
+        },
         import,
     }
 }

@@ -22,6 +22,7 @@ pub mod quota;
 pub mod recover;
 pub mod scrub;
 pub mod settings;
+pub mod signature;
 mod stage;
 pub mod sweep;
 pub mod tag;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::{
-    client::{keystone::Limits, peer::Peer},
+    client::{key_manager::KeyManager, keystone::Limits, peer::Peer},
     model::Location,
     store::{Registry, Store},
 };
@@ -71,6 +72,8 @@ pub struct Control {
     pub peer: Option<Peer>,
     /// What is on this node's disk beside the stores.
     pub cache: Option<ImageCache>,
+    /// Has the certificates that images are signed with.
+    pub keys: Option<Arc<dyn KeyManager>>,
     /// Tells [`job::run`] that there is work.
     pub job_added: Notify,
 }
@@ -89,6 +92,7 @@ impl Control {
             leases,
             peer: None,
             cache: None,
+            keys: None,
             job_added: Notify::new(),
         }
     }

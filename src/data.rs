@@ -16,6 +16,7 @@ pub mod inspect;
 pub mod plan;
 mod readahead;
 pub mod rehash;
+pub mod signature;
 pub mod stage;
 pub mod stored;
 

@@ -20,6 +20,7 @@ mod quota;
 mod rbd;
 mod s3;
 mod scrub;
+mod signature;
 mod store;
 mod support;
 mod tidy;

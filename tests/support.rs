@@ -1,11 +1,13 @@
 //! What the integration tests stand on: the real binary, the real parts of the lab, a plain HTTP client.
 
 pub(crate) mod app;
+pub(crate) mod barbican;
 pub(crate) mod images;
 pub(crate) mod keystone;
 pub(crate) mod lab;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod signing;
 pub(crate) mod web;
 pub(crate) mod wire;
 

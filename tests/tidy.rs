@@ -51,7 +51,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["http", "client"]),
     ("rustls_platform_verifier", &["client"]),
     ("base64", &["client"]),
-    ("openssl", &["data/digest", "client/s3"]),
+    ("openssl", &["data/digest", "data/signature", "client/s3"]),
     (
         "flate2",
         &["data/decompress", "data/decompress.rs", "data/convert"],

@@ -322,7 +322,9 @@ fn of_control(error: &control::Error) -> Verdict {
         | E::MemberStatus
         | E::UnknownStore(_)
         | E::TaskMarker(_)
-        | E::MarkerNotFound(_) => (StatusCode::BAD_REQUEST, Explanation),
+        | E::MarkerNotFound(_)
+        | E::Signature(..)
+        | E::CertificateId(_) => (StatusCode::BAD_REQUEST, Explanation),
         E::TooManyProperties { .. }
         | E::TooManyTags { .. }
         | E::TooManyTagsOn { .. }
@@ -332,13 +334,10 @@ fn of_control(error: &control::Error) -> Verdict {
         | E::StorageQuotaFull { .. }
         | E::LimitExceeded { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
         E::GoneDuringUpload(_) | E::AddDisabled => (StatusCode::GONE, Explanation),
-        E::FormatsUnset(_)
-        | E::PreferUnavailable
-        | E::PreferUnknown(_)
-        | E::Range(RangeError::Multiple) => (StatusCode::BAD_REQUEST, Explanation),
-        E::Range(RangeError::Malformed(_) | RangeError::Start { .. } | RangeError::Stop { .. }) => {
-            (StatusCode::RANGE_NOT_SATISFIABLE, Detail)
+        E::FormatsUnset(_) | E::PreferUnavailable | E::PreferUnknown(_) => {
+            (StatusCode::BAD_REQUEST, Explanation)
         }
+        E::Range(error) => of_range(error),
         E::MediaDenied => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
         E::Location(refusal) => of_location(refusal),
         E::Cache(refusal) => of_cache(*refusal),
@@ -358,6 +357,15 @@ fn of_cache(refusal: cache::Refusal) -> Verdict {
         R::Inactive => (StatusCode::BAD_REQUEST, Explanation),
         R::NotCentral => (StatusCode::CONFLICT, Explanation),
         R::QueueFull => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
+    }
+}
+
+fn of_range(error: &RangeError) -> Verdict {
+    match error {
+        RangeError::Multiple => (StatusCode::BAD_REQUEST, Explanation),
+        RangeError::Malformed(_) | RangeError::Start { .. } | RangeError::Stop { .. } => {
+            (StatusCode::RANGE_NOT_SATISFIABLE, Detail)
+        }
     }
 }
 
@@ -431,9 +439,9 @@ fn of_data(error: &data::Error) -> Verdict {
         data::Error::Client(_) => (StatusCode::BAD_REQUEST, Log),
         data::Error::TooSlow => (StatusCode::REQUEST_TIMEOUT, Log),
         data::Error::Format(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Detail),
-        data::Error::SizeExceeded { .. } | data::Error::SizeMismatch { .. } => {
-            (StatusCode::BAD_REQUEST, Explanation)
-        }
+        data::Error::SizeExceeded { .. }
+        | data::Error::SizeMismatch { .. }
+        | data::Error::Signature(_) => (StatusCode::BAD_REQUEST, Explanation),
         data::Error::Lost(_) => (StatusCode::NOT_FOUND, Log),
         data::Error::Changed(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log),
         data::Error::Store(error) => of_store(error),

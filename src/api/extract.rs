@@ -19,7 +19,7 @@ const BODY_CODINGS: [&str; 5] = ["chunked", "compress", "deflate", "gzip", "iden
 pub struct Call {
     /// Who asks.
     pub caller: Caller,
-    /// The token with which it asks, for other workers of this service alone.
+    /// The token with which it asks, for other workers of this service and the key manager alone.
     pub(super) token: Option<Secret>,
     /// Method, target, headers.
     pub head: Parts,

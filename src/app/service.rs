@@ -15,11 +15,12 @@ use crate::{
     buf::{Pool, pool::READER_SHARE_BYTES},
     cache::Cache,
     client::{
+        key_manager::{Barbican, KeyManager, Keyring},
         keystone::{self, Endpoint, Limits, Session},
         peer::Peer,
         web::{self, Web},
     },
-    config::{self, Config, Keystone, Kind, Tokens},
+    config::{self, Config, Keys, Keystone, Kind, Tokens},
     control::{self, Auth, Control, Db, ImageCache, Leases, Policy, Protections, auth, job, sweep},
     data::{Plane, digest::Engine},
     http::{self, Drain, Listener, Served, Shutdown},
@@ -71,14 +72,18 @@ impl Service {
         let protections = config.protections.as_ref();
         let protections = protections.map(|settings| Protections::load(settings, &policy));
         let Keystone { tokens, limits, .. } = config.keystone;
+        let session = tokens.as_ref().map(session).transpose()?;
+        let auth = tokens.zip(session.clone());
+        let auth = auth.map(|(tokens, session)| by_keystone(tokens, session));
         if let Some(local) = &mut config.control.import.staging.local {
             local.host = hostname();
         }
         let control = Arc::new(Control {
-            auth: tokens.map(by_keystone).transpose()?.unwrap_or_default(),
+            auth: auth.unwrap_or_default(),
             limits: limits.map(of_keystone).transpose()?,
             protections: protections.transpose()?.unwrap_or_default(),
             peer: Some(Peer::new().context("cannot ask other workers")?),
+            keys: Some(open_keys(config.keys, session)?),
             policy,
             cache: config.cache.map(open_cache).transpose()?,
             ..Control::new(db, stores, config.control, leases.clone())
@@ -191,13 +196,24 @@ pub(super) fn open_stores(config: &Config, listeners: &[SocketAddr]) -> anyhow::
     Ok(Registry::new(stores, config.stores.default.clone()))
 }
 
-fn by_keystone(config: Tokens) -> anyhow::Result<Auth> {
-    let session = Session::new(config.session).context("[keystone_authtoken]")?;
-    let session = Arc::new(session);
-    Ok(Auth::Keystone(auth::Keystone {
+/// Who we are to Keystone.
+fn session(config: &Tokens) -> anyhow::Result<Arc<Session>> {
+    let session = Session::new(config.session.clone()).context("[keystone_authtoken]")?;
+    Ok(Arc::new(session))
+}
+
+fn by_keystone(config: Tokens, session: Arc<Session>) -> Auth {
+    Auth::Keystone(auth::Keystone {
         tokens: keystone::Tokens::new(session, config.cache_time, config.include_catalog),
         settings: config.settings,
-    }))
+    })
+}
+
+fn open_keys(keys: Keys, session: Option<Arc<Session>>) -> anyhow::Result<Arc<dyn KeyManager>> {
+    Ok(match keys {
+        Keys::Barbican(config) => Arc::new(Barbican::new(config, session).context("[barbican]")?),
+        Keys::File(folder) => Arc::new(Keyring::new(folder)),
+    })
 }
 
 fn of_keystone((config, endpoint): (keystone::Config, Endpoint)) -> anyhow::Result<Limits> {

@@ -1,4 +1,6 @@
-//! `fresnel image recover` and `fresnel image restore`
+//! `fresnel image`: mends images, and signs them.
+
+mod signature;
 
 use std::{
     io::{self, Write},
@@ -21,6 +23,10 @@ pub(super) enum Command {
     Recover(Recover),
     /// Make a deleted image active again whose data still waits for the scrubber (delayed_delete)
     Restore(Restore),
+    /// Sign an image file, and print the four properties that its image needs
+    Sign(signature::Sign),
+    /// Verify the signature of an image file as the service would
+    Verify(signature::Verify),
 }
 
 #[derive(Debug, clap::Args)]
@@ -50,6 +56,8 @@ pub(super) struct Restore {
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Recover(args) => recover(args),
+        Command::Sign(args) => signature::sign(args),
+        Command::Verify(args) => signature::verify(args),
         Command::Restore(args) => {
             let image = ImageId::new(args.image.as_str());
             block_on(repair::restore(args.config.load()?, &image))?;

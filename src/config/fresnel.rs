@@ -50,6 +50,16 @@ section! {
         /// also when the image is deactivated, deleted or made private meanwhile; 0 asks each time. Of
         /// a cache node.
         access_cache_seconds: u32 = "0", max 300;
+        /// Directory of the certificates that images are signed with, `<uuid>.pem` or `<uuid>.der`, with
+        /// `[key_manager] backend = file`; only their owner may write there. Unset:
+        /// `${fresnel.data_dir}/keyring`.
+        keyring_dir: Option<String>;
+        /// The certificate of an image's signature must be good today, and for signatures if it says for
+        /// what it is. Glance does not look at that.
+        check_certificates: bool = "true";
+        /// Certificates in the key manager, by id, of which a chain must lead to that of an image's
+        /// signature. Empty: whoever may put a certificate into the key manager may sign, as in Glance.
+        trusted_certificate_ids: Vec<String> = "";
         /// The operator's `schema-image.json`, in place of Glance's stock one.
         image_schema_file: Option<String>;
         /// How image files are written: `ring` (io_uring), `threads`, or `auto`, which takes the ring

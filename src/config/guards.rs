@@ -30,18 +30,6 @@ pub(crate) const GUARDS: &[Guard] = &[
         harmless: &["[]", "no_op", "[no_op]", "['no_op']"],
         reason: "import plugins are not supported yet: images would be stored as they come",
     },
-    Guard {
-        section: "key_manager",
-        name: "backend",
-        harmless: &[],
-        reason: "key managers are not supported yet: image signatures could not be verified",
-    },
-    Guard {
-        section: "key_manager",
-        name: "api_class",
-        harmless: &[],
-        reason: "key managers are not supported yet: image signatures could not be verified",
-    },
 ];
 
 /// Refuses what the guards stand before.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{cache, db, import, location, policy::Rule};
 use crate::{
     client::keystone,
-    data,
+    data::{self, signature},
     model::{ImageId, ProjectId, RangeError, Status, StoreId, TaskId, WrongTransition},
     store,
 };
@@ -302,6 +302,12 @@ pub enum Error {
     /// Data for an image without its formats; the text says which.
     #[error("{0} must be set prior to saving data.")]
     FormatsUnset(&'static str),
+    /// The image's signature is not that of its bytes, or cannot be verified.
+    #[error("Signature verification failed for image {0}: {1}")]
+    Signature(ImageId, signature::Refusal),
+    /// The id of its certificate is none: all that Glance says.
+    #[error(transparent)]
+    CertificateId(signature::Refusal),
     /// The image was deleted during its upload, or another upload was first.
     #[error(
         "Image {0} could not be found after upload. The image may have been deleted during the \

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::import;
+use super::{import, signature::Certificates};
 use crate::{
     data::DeclaredSize,
     model::{HashAlgorithm, Image, StoreId},
@@ -50,6 +50,8 @@ pub struct Settings {
     pub delayed_delete: bool,
     /// `scrub_time`: how long it waits at least.
     pub scrub_time: Duration,
+    /// Which certificates signatures of images may have.
+    pub certificates: Certificates,
     /// How images are imported.
     pub import: import::Settings,
     /// Whether `enabled_backends` is set. Without it the service answers as Glance's
@@ -97,6 +99,7 @@ impl Default for Settings {
             http_retries: 3,
             delayed_delete: false,
             scrub_time: Duration::ZERO,
+            certificates: Certificates::default(),
             import: import::Settings::default(),
             multistore: false,
             stores: Vec::new(),

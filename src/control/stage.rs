@@ -64,6 +64,7 @@ impl Control {
             os_hash_algo: None,
             expect: None,
             known: Known::default(),
+            signature: None,
         };
         let begun = self.begin(
             (&queued, &uploading),

@@ -21,6 +21,7 @@ use super::{
     sweep,
 };
 use crate::{
+    base::secret::Secret,
     data::{
         self, DeclaredSize, Expect, Known, Plane, Receipt, Source, Steward, StopReason, WritePlan,
         ingress,
@@ -38,6 +39,8 @@ pub struct UploadRequest {
     pub size: DeclaredSize,
     /// Where they go.
     pub to: Destination,
+    /// In whose name the key manager is asked for a certificate.
+    pub token: Option<Secret>,
 }
 
 /// Where the bytes of a request go.
@@ -111,9 +114,9 @@ async fn whole(
     mut source: Box<dyn Source>,
     gone: CancellationToken,
 ) -> Result<()> {
-    let upload = match request.to {
+    let upload = match request.to.clone() {
         Destination::Store(store) => {
-            let begun = control.upload_begin(&caller, request.image, request.size, store);
+            let begun = control.upload_begin(&caller, &request, store);
             begun.await?
         }
         Destination::Staging => {
@@ -141,16 +144,16 @@ impl Control {
     ///
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::UnknownStore`], [`Error::ImageNotFound`], [`Error::Denied`],
-    /// [`Error::NotQueued`], [`Error::FormatsUnset`], [`Error::StorageQuotaFull`],
+    /// [`Error::NotQueued`], [`Error::FormatsUnset`], [`Error::Signature`], [`Error::StorageQuotaFull`],
     /// [`Error::LimitExceeded`], [`Error::GoneDuringUpload`] when another upload was first, and the store's and the database's.
     pub async fn upload_begin(
         self: &Arc<Self>,
         caller: &Caller,
-        id: ImageId,
-        size: DeclaredSize,
+        request: &UploadRequest,
         store: Option<String>,
     ) -> Result<Upload> {
         caller.may_change()?;
+        let id = request.image.clone();
         let store = self.store_for(store.as_deref())?;
         let queued = self.load(caller, &id, Error::ImageNotFound).await?;
         let denied = || Error::UploadDenied(id.clone());
@@ -167,7 +170,8 @@ impl Control {
         if !caller.owns(&queued) {
             return Err(denied());
         }
-        let size = self.settings.presized(size, &queued);
+        let signature = self.signature(&queued, request.token.as_ref()).await?;
+        let size = self.settings.presized(request.size, &queued);
         let intent = self.intend(&store, &id, size).await?;
         let bounds = self.bounds(caller).await?.map(Bounds::of_upload);
         let Attempts {
@@ -183,6 +187,7 @@ impl Control {
             os_hash_algo: Some(self.settings.hashing_algorithm),
             expect: Some(expect),
             known: Known::default(),
+            signature,
         };
         let begun = self.begin((&queued, &saving), &writes, bounds, Bounds::of_upload, size);
         self.begun(begun.await, covered, |covered, growth| Upload {
@@ -479,6 +484,7 @@ pub(super) fn told(image: ImageId, error: data::Error) -> Error {
     match error {
         data::Error::Stopped(StopReason::Deleted) => Error::GoneDuringUpload(image),
         data::Error::TooLarge { .. } => Error::ImageTooLarge,
+        data::Error::Signature(refusal) => Error::Signature(image, refusal),
         // What was being written is gone: another node has fenced this one.
         data::Error::Store(store::Error::NotFound(_)) => {
             data::Error::Stopped(StopReason::LeaseLost).into()

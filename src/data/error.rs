@@ -4,6 +4,7 @@ use std::io;
 
 use super::StopReason;
 use super::inspect::FormatError;
+use super::signature::Refusal;
 use crate::{model::ImageId, store};
 
 /// The result of a data-plane operation.
@@ -43,6 +44,9 @@ pub enum Error {
     /// No location has the image's data any more.
     #[error("the data of image {0} is lost")]
     Lost(ImageId),
+    /// The signature is not that of these bytes.
+    #[error(transparent)]
+    Signature(Refusal),
     /// Control stopped the transfer.
     #[error(transparent)]
     Stopped(#[from] StopReason),

@@ -11,13 +11,14 @@ use bytes::{Buf, Bytes};
 use futures_util::future::join_all;
 use tokio::{
     pin, select,
+    task::spawn_blocking,
     time::{self, Instant},
 };
 use tracing::warn;
 
 use super::{
     DeclaredSize, Error, Plane, Receipt, Result, Source, Steward, Target, WritePlan, digest,
-    inspect::Inspection,
+    inspect::Inspection, signature::Signature,
 };
 use crate::{
     base::limits::MIB,
@@ -131,12 +132,6 @@ struct Intake<'a> {
 
 impl<'a> Intake<'a> {
     fn new(plane: &Plane, plan: &'a WritePlan, admission: Admission) -> Self {
-        // An image whose os_hash is MD5 is hashed once.
-        let algorithms: &[HashAlgorithm] = match plan.os_hash_algo {
-            None => &[],
-            Some(HashAlgorithm::Md5) => &[HashAlgorithm::Md5],
-            Some(other) => &[HashAlgorithm::Md5, other],
-        };
         Self {
             plan,
             admission,
@@ -146,7 +141,7 @@ impl<'a> Intake<'a> {
             }),
             buffer: None,
             inspection: plan.expect.as_ref().map(Inspection::new),
-            digests: plane.engine.open(algorithms),
+            digests: plane.engine.open(&plan.algorithms()),
             lag: plane.settings.lag_max,
             pace: pace::Pace::new(plane.settings.min_rate_bytes_per_second),
             received_bytes: 0,
@@ -272,18 +267,25 @@ impl<'a> Intake<'a> {
                 received_bytes: self.received_bytes,
             });
         }
+        let algorithms = self.plan.algorithms().into_iter();
+        let found: Vec<_> = algorithms.zip(self.digests.finish().await).collect();
+        let of = |algorithm| {
+            let found = found.iter().find(|(known, _)| *known == algorithm);
+            let (_, digest) = found.expect("what the plan needs was opened");
+            digest.clone()
+        };
+        // Before the content is judged, as in Glance.
+        if let Some(signature) = self.plan.signature.clone() {
+            verify(signature, of).await?;
+        }
         let verdict = self.inspection.map(Inspection::finish).transpose()?;
         for warning in verdict.iter().flat_map(|verdict| &verdict.warnings) {
             warn!(image.id = %self.plan.image, %warning, "Accepted an image with a warning");
         }
-        let mut digests = self.digests.finish().await.into_iter();
-        let digests = self.plan.os_hash_algo.map(|os_hash_algo| {
-            let checksum = digests.next().expect("MD5 is always opened");
-            Digests {
-                os_hash_algo,
-                os_hash_value: digests.next().unwrap_or_else(|| checksum.clone()),
-                checksum,
-            }
+        let digests = self.plan.os_hash_algo.map(|os_hash_algo| Digests {
+            checksum: of(HashAlgorithm::Md5),
+            os_hash_algo,
+            os_hash_value: of(os_hash_algo),
         });
         Ok(Sums {
             size_bytes: self.received_bytes,
@@ -451,12 +453,33 @@ fn some_line_left(lines: &mut [Line<'_>]) -> Result<()> {
     Err(Error::Store(lost.expect("every line is lost")))
 }
 
+/// On a thread that may compute.
+async fn verify(signature: Signature, of: impl Fn(HashAlgorithm) -> String) -> Result<()> {
+    let digest = of(signature.digest());
+    let verified = spawn_blocking(move || signature.verify(&digest)).await;
+    let verified = verified.expect("verifying does not panic, and is not cancelled");
+    verified.map_err(Error::Signature)
+}
+
 /// No store here encrypts underneath: the bytes rest as they came.
 fn at_rest(chunk: &Chunk<Plain>) -> Chunk<AtRest> {
     Chunk::new(chunk.bytes().clone())
 }
 
 impl WritePlan {
+    /// The digests that are needed, each once.
+    fn algorithms(&self) -> Vec<HashAlgorithm> {
+        let signed = self.signature.as_ref().map(Signature::digest);
+        let md5 = self.os_hash_algo.map(|_| HashAlgorithm::Md5);
+        let mut needed = Vec::new();
+        for algorithm in [md5, self.os_hash_algo, signed].into_iter().flatten() {
+            if !needed.contains(&algorithm) {
+                needed.push(algorithm);
+            }
+        }
+        needed
+    }
+
     fn holds(&self, digests: Option<&Digests>) -> Result<()> {
         let Some(digests) = digests else {
             return Ok(());

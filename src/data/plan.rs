@@ -1,5 +1,6 @@
 //! All that crosses between control and data: plain data, no handles.
 
+use super::signature::Signature;
 use crate::model::{ByteRange, Digests, HashAlgorithm, ImageId, StoreId};
 use crate::store::Intent;
 
@@ -21,6 +22,9 @@ pub struct WritePlan {
     /// What the bytes are known to hash to, as far as that is known; others are
     /// [`Error::Changed`](super::Error::Changed), and are published nowhere.
     pub known: Known,
+    /// What must have signed the bytes; others are [`Error::Signature`](super::Error::Signature), and are
+    /// published nowhere.
+    pub signature: Option<Signature>,
 }
 
 /// Digests that were recorded earlier.

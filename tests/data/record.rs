@@ -75,6 +75,7 @@ impl Node {
             image: self.image.clone(),
             size: DeclaredSize::Unknown,
             to: Destination::Store(None),
+            token: None,
         };
         let (control, plane) = (self.control.clone(), self.plane.clone());
         Running::start(control, plane, caller(), request, Box::new(sender))

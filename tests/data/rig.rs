@@ -54,6 +54,7 @@ impl Rig {
                 os_hash_algo: Some(HashAlgorithm::Sha512),
                 expect: Some(raw()),
                 known: Known::default(),
+                signature: None,
             },
             steward: TestSteward::default(),
         }
@@ -231,5 +232,6 @@ pub(super) fn word(error: &data::Error) -> &'static str {
         data::Error::Store(_) => "store",
         data::Error::TooSlow => "slow",
         data::Error::TooLarge { .. } => "large",
+        data::Error::Signature(_) => "signature",
     }
 }

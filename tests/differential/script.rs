@@ -206,7 +206,7 @@ fn payload(text: &str) -> Payload {
 }
 
 /// Bytes that look like no image format and differ from block to block.
-fn pattern(length: usize) -> Vec<u8> {
+pub(super) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at ^ (at >> 8)) as u8 | 1).collect()
 }
 

@@ -1,12 +1,18 @@
 //! The API in this process: the real routes over SQLite and a store in memory, behind a real
 //! listener.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use fresnel::{
     api::{self, Api},
     base::limits::MIB,
     buf::{Chunk, Pool},
+    client::key_manager::Keyring,
     control::{Control, Db, Leases, Settings, StoreSettings, db, import, job},
     data::{self, Plane, digest::Engine},
     http::{self, Config, Listener, Shutdown, drain, serve},
@@ -32,6 +38,7 @@ pub(crate) struct TestApp {
     /// Takes images only when it is named.
     pub(crate) other: Arc<MemoryStore>,
     pub(crate) staging: Arc<MemoryStore>,
+    keyring: PathBuf,
     _shutdown: Shutdown,
     runtime: Runtime,
     _folder: tempfile::TempDir,
@@ -58,8 +65,10 @@ impl TestApp {
             url: format!("sqlite:///{}", folder.path().join("db.sqlite").display()),
             ..db::Config::default()
         };
+        let keyring = folder.path().join("keyring");
+        let keys = keyring.clone();
         let (address, shutdown) = runtime.block_on(async {
-            let api = Arc::new(assemble(config, settings, api, stores.into()).await);
+            let api = Arc::new(assemble(config, settings, api, stores.into(), keys).await);
             let config = Config {
                 bind_port: 0,
                 ..Config::default()
@@ -75,10 +84,16 @@ impl TestApp {
             store,
             other,
             staging,
+            keyring,
             _shutdown: shutdown,
             runtime,
             _folder: folder,
         }
+    }
+
+    /// The directory of certificates; there is none yet.
+    pub(crate) fn keyring(&self) -> &Path {
+        &self.keyring
     }
 
     /// One request; JSON errors unless it asks for others.
@@ -221,6 +236,7 @@ async fn assemble(
     settings: Settings,
     api: api::Settings,
     stores: Vec<Arc<dyn Store>>,
+    keyring: PathBuf,
 ) -> Api {
     let db = Db::connect(&config).await.unwrap();
     let leases = Leases::join(db.clone(), LEASE).await.unwrap();
@@ -232,7 +248,10 @@ async fn assemble(
         engine: Engine::new(1).unwrap(),
         settings: data::Settings::default(),
     };
-    let control = Arc::new(Control::new(db, stores, settings, leases));
+    let control = Arc::new(Control {
+        keys: Some(Arc::new(Keyring::new(keyring))),
+        ..Control::new(db, stores, settings, leases)
+    });
     let plane = Arc::new(plane);
     tokio::spawn(job::run(control.clone(), plane.clone()));
     Api::new(control, plane, api).unwrap()

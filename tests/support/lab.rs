@@ -202,12 +202,23 @@ pub(crate) fn python() -> PathBuf {
 /// The answers of a script of ours below `tests`, a line for each question: one Python process for a batch, with
 /// Glance and what it stands on at hand.
 pub(crate) fn ask(script: &str, questions: impl Iterator<Item = String>) -> Vec<String> {
-    let mut python = Command::new(python())
+    ask_of(Command::new(python()), script, &[], questions)
+}
+
+/// The same of another interpreter, and with arguments for the script.
+pub(crate) fn ask_of(
+    mut python: Command,
+    script: &str,
+    arguments: &[&str],
+    questions: impl Iterator<Item = String>,
+) -> Vec<String> {
+    let mut python = python
         .arg(
             Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("tests")
                 .join(script),
         )
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

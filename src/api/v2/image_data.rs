@@ -33,6 +33,7 @@ pub async fn upload(api: &Api, call: Call) -> Result<Response> {
         image: call.image_id(),
         size: declared_size(&call)?,
         to: Destination::Store(call.header(&IMAGE_STORE).map(str::to_owned)),
+        token: call.token,
     };
     let source = Box::new(ClientBody(call.body));
     let running = Running::start(

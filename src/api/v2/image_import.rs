@@ -23,6 +23,7 @@ pub async fn stage(api: &Api, call: Call) -> Result<Response> {
         image: call.image_id(),
         size: image_data::declared_size(&call)?,
         to: Destination::Staging,
+        token: None,
     };
     let source = Box::new(image_data::ClientBody(call.body));
     let running = Running::start(
@@ -39,11 +40,11 @@ pub async fn stage(api: &Api, call: Call) -> Result<Response> {
 /// `POST .../import`: 202 once a task does it.
 pub async fn import(api: &Api, mut call: Call) -> Result<Response> {
     let body = call.json(api.settings.json_body_limit_bytes).await?;
-    let request = request(api, &call, body)?;
+    let request = request(api, &mut call, body)?;
     match api.control.import(&call.caller, &request).await? {
         Begun::Here => Ok(accepted()),
         Begun::Elsewhere(host) => {
-            let (control, token) = (&api.control, call.token.as_ref());
+            let (control, token) = (&api.control, request.token.as_ref());
             let asked = control.forward_import(&host, &request.image, token, &request.body);
             forwarded(accepted(), &asked.await?)
         }
@@ -71,7 +72,7 @@ pub async fn tasks(api: &Api, call: Call) -> Result<Response> {
 }
 
 /// The body, in the order in which Glance refuses.
-fn request(api: &Api, call: &Call, body: Value) -> Result<ImportRequest> {
+fn request(api: &Api, call: &mut Call, body: Value) -> Result<ImportRequest> {
     let bad = |text: &str| Error::BadRequest(text.to_owned().into());
     let method = body
         .get("method")
@@ -112,6 +113,7 @@ fn request(api: &Api, call: &Call, body: Value) -> Result<ImportRequest> {
         web: uri.map(|uri| Web {
             uri: uri.to_owned(),
         }),
+        token: call.token.take(),
         stores,
         all_stores,
         must_succeed,

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{LOCK, Method, Refusal, Web, progress};
 use crate::{
+    base::secret::Secret,
     control::{
         Caller, Control, Error, Result, Rule,
         db::{self, Bounds, Ended, ImportStart, JobKind, NewJob, Reservation, Stored},
@@ -32,6 +33,8 @@ pub struct ImportRequest {
     pub method: Method,
     /// From where, where the method asks for that.
     pub web: Option<Web>,
+    /// With which token others are asked for the client.
+    pub token: Option<Secret>,
     /// `stores`.
     pub stores: Option<Vec<String>>,
     /// `all_stores`.
@@ -250,11 +253,15 @@ impl Control {
             after.status = before.status.transition(Status::Importing)?;
         }
         let task = task(caller, request, stores);
+        let is_copy = request.method == Method::CopyImage;
         let job = NewJob {
             id: task.id,
             kind: JobKind::Import,
             image: before.id.clone(),
             input: ImportInput {
+                certified: self
+                    .certified(before, request.token.as_ref(), is_copy)
+                    .await,
                 method: request.method,
                 web: request.web.clone(),
                 stores: stores.iter().map(|s| s.as_str().to_owned()).collect(),

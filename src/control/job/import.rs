@@ -24,10 +24,11 @@ use crate::{
         db::{self, Bounds, Job, NodeId, Reservation, Stored},
         import::{LOCK, Method, Web},
         lease::Covered,
+        signature::{self, Certified},
         sweep,
         upload::told,
     },
-    data::{self, Plane, Receipt, StopReason, WritePlan, ingress},
+    data::{self, Expect, Plane, Receipt, StopReason, WritePlan, ingress, signature::Signature},
     model::{HashAlgorithm, Image, ProjectId, StoreId},
     store::{self, Intent},
 };
@@ -50,6 +51,9 @@ pub struct ImportInput {
     pub must_succeed: bool,
     /// The project that asked, whose quota it is.
     pub project: Option<String>,
+    /// The certificate of the image's signature.
+    #[serde(default)]
+    pub(in crate::control) certified: Option<Certified>,
 }
 
 impl ImportInput {
@@ -163,9 +167,9 @@ impl Import<'_> {
             Ok(origin) => origin,
             Err(failed) => return self.fail(failed).await,
         };
-        let expect = match self.control.expect(&image) {
-            Ok(expect) => expect,
-            Err(error) => return self.fail(Failed::of(error.to_string())).await,
+        let (expect, signature) = match self.demands(&image) {
+            Ok(demands) => demands,
+            Err(message) => return self.fail(Failed::of(message)).await,
         };
         let (intents, lost) = match self.intents(&origin).await {
             Ok(intents) => intents,
@@ -214,6 +218,7 @@ impl Import<'_> {
             os_hash_algo: Some(self.algorithm(&image)),
             expect: Some(expect),
             known: origin.known(&image),
+            signature,
         };
         let steward = ImportSteward::new(&self, covered.transfer().clone(), lost);
         // How fast its own stores are read is not the source's fault.
@@ -227,6 +232,14 @@ impl Import<'_> {
         };
         let lost = steward.finish();
         self.settle(moved, covered, lost).await
+    }
+
+    /// What the bytes must be, and who must have signed them.
+    fn demands(&self, image: &Image) -> Result<(Expect, Option<Signature>), String> {
+        let expect = self.control.expect(image);
+        let expect = expect.map_err(|error| error.to_string())?;
+        let certified = self.input.certified.as_ref();
+        Ok((expect, signature::of_import(image, certified)?))
     }
 
     /// What is recorded of how the bytes went.

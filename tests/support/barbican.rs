@@ -1,0 +1,71 @@
+//! The real Barbican of `tests/lab`, and what is put into it.
+
+use std::net::SocketAddr;
+
+use openssl::base64;
+use serde_json::{Value, json};
+
+use super::{
+    lab,
+    signing::Author,
+    wire::{Request, exchange},
+};
+
+/// The instance that all tests share; it stays when they end.
+#[derive(Debug)]
+pub(crate) struct Barbican {
+    address: SocketAddr,
+}
+
+impl Barbican {
+    pub(crate) fn shared() -> Self {
+        let printed = lab::run(&mut lab::script("barbican-up"));
+        let address = printed.trim().strip_prefix("http://");
+        let address = address.and_then(|address| address.parse().ok());
+        Self {
+            address: address.expect("barbican-up prints http://ADDRESS"),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Keeps a certificate for whose token it is, as python-barbicanclient does; returns its id.
+    pub(crate) fn keep(&self, token: &str, author: &Author) -> String {
+        let pem = base64::encode_block(&author.certificate_pem());
+        self.secret(
+            token,
+            &json!({
+                "secret_type": "certificate",
+                "payload": pem,
+                "payload_content_type": "application/octet-stream",
+                "payload_content_encoding": "base64",
+            }),
+        )
+    }
+
+    pub(crate) fn keep_passphrase(&self, token: &str) -> String {
+        self.secret(
+            token,
+            &json!({
+                "secret_type": "passphrase",
+                "payload": "hunter2",
+                "payload_content_type": "text/plain",
+            }),
+        )
+    }
+
+    fn secret(&self, token: &str, secret: &Value) -> String {
+        let request = Request::new("POST", "/v1/secrets/")
+            .header("x-auth-token", token)
+            .header("content-type", "application/json")
+            .body(secret.to_string());
+        let answer = exchange(self.address, &request).expect("Barbican answers");
+        let text = String::from_utf8_lossy(&answer.body);
+        assert_eq!(answer.status, 201, "{text}");
+        let reference = answer.json()["secret_ref"].clone();
+        let reference = reference.as_str().expect("a secret has a reference");
+        reference.rsplit('/').next().unwrap_or_default().to_owned()
+    }
+}
