@@ -2,7 +2,7 @@
 
 mod task;
 
-use std::fmt;
+use std::{cmp::Reverse, fmt};
 
 use bytes::Bytes;
 use chrono::{Datelike, NaiveDateTime, Timelike};
@@ -181,7 +181,7 @@ impl Serialize for ImageView<'_> {
             map.serialize_entry("locations", &Locations(&locations))?;
         }
         if settings.show_image_direct_url
-            && let Some(location) = heaviest(&locations, settings)
+            && let Some(location) = locations.first()
         {
             map.serialize_entry("direct_url", &location.url)?;
         }
@@ -197,16 +197,24 @@ impl Serialize for ImageView<'_> {
 }
 
 impl ImageView<'_> {
-    /// What the caller may know of where the bytes are: nothing of a deactivated image, unless
+    /// What the caller may know of where the bytes are, the heaviest store first: nothing of a deactivated image, unless
     /// it is an administrator.
     fn locations(&self) -> Vec<&Location> {
         if self.image.status == Status::Deactivated && !self.views.caller.is_admin {
             return Vec::new();
         }
         let locations = self.image.locations.iter();
-        locations
+        let mut locations: Vec<&Location> = locations
             .filter(|location| location.status == LocationStatus::Active)
-            .collect()
+            .collect();
+        // Single-store mode knows no weights.
+        let settings = self.views.settings;
+        let weight = |location: &&Location| match location.store() {
+            Some(store) if settings.multistore => settings.weight(&store),
+            _ => 0,
+        };
+        locations.sort_by_key(|location| Reverse(weight(location)));
+        locations
     }
 
     fn shows(&self, name: &str, stores: &Stores<'_>) -> bool {
@@ -231,20 +239,6 @@ impl ImageView<'_> {
             value => map.serialize_entry(name, &value),
         }
     }
-}
-
-/// The location of the heaviest store; of equals the first. Single-store mode knows no weights.
-fn heaviest<'a>(locations: &[&'a Location], settings: &Settings) -> Option<&'a Location> {
-    let weight = |location: &Location| match location.store() {
-        Some(store) if settings.multistore => settings.weight(&store),
-        _ => 0,
-    };
-    // `max_by_key` would take the last of equals.
-    let heaviest = locations
-        .iter()
-        .rev()
-        .max_by_key(|location| weight(location));
-    heaviest.copied()
 }
 
 struct Locations<'a>(&'a [&'a Location]);
@@ -414,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn the_heaviest_store_is_the_direct_one_and_only_readable_locations_are_shown() {
+    fn the_heaviest_store_comes_first_and_only_readable_locations_are_shown() {
         let mut image = image();
         image.locations = vec![
             location("light", LocationStatus::Active),
@@ -423,7 +417,7 @@ mod tests {
         ];
         let view = shown(&image, &everything(), true);
         assert_eq!(view["direct_url"], "heavy://x");
-        assert_eq!(view["stores"], "light,heavy");
+        assert_eq!(view["stores"], "heavy,light");
         assert_eq!(view["locations"].as_array().unwrap().len(), 2);
     }
 
