@@ -137,6 +137,7 @@ const ROUTES: &[Route] = &[
     ]),
     Route::new("/tasks", &[
         Endpoint::new("GET", to!(tasks::list)),
+        Endpoint::new("POST", to!(tasks::create)),
     ]),
     Route::new("/tasks/{task}", &[
         Endpoint::new("GET", to!(tasks::show)),

@@ -6,6 +6,7 @@ pub mod cache;
 mod demo;
 mod metrics;
 mod node;
+mod plugins;
 pub mod policy;
 pub mod repair;
 mod service;

@@ -1,5 +1,6 @@
 //! Outbound HTTP to other services. Knows no image.
 
+pub mod glance;
 pub mod judge;
 pub mod key_manager;
 pub mod keystone;

@@ -24,6 +24,7 @@ mod keystone;
 mod listen;
 mod middleware;
 mod option;
+mod plugins;
 mod policy;
 mod reader;
 mod stores;
@@ -109,6 +110,8 @@ pub struct Config {
     pub protections: Option<crate::control::protect::Settings>,
     /// What may be fetched from the web for users; our own listeners are not in it yet.
     pub web: crate::client::web::Policy,
+    /// How long servers on the web may be silent.
+    pub web_timeouts: crate::client::web::Timeouts,
     /// What images may be and what is told of them.
     pub control: crate::control::Settings,
     /// The data plane.
@@ -189,6 +192,10 @@ pub(crate) const TABLES: &[Table] = &[
     middleware::Middleware::TABLE,
     middleware::Healthcheck::TABLE,
     web::ImportFiltering::TABLE,
+    plugins::ImageImport::TABLE,
+    plugins::ImageConversion::TABLE,
+    plugins::InjectMetadata::TABLE,
+    plugins::GlanceDownload::TABLE,
     fresnel::Fresnel::TABLE,
 ];
 
@@ -232,7 +239,7 @@ fn from_files(
         api.public_endpoint.as_ref(),
         &mut warnings,
     );
-    warnings.extend(web::warning(&reader, &web, &stores));
+    warnings.extend(web::warning(&reader, &web, &stores, &import));
     warnings.extend(unsupported::warnings(&reader, &stores));
     let findings = reader.finish();
     problems.extend(findings.problems);
@@ -259,6 +266,7 @@ fn from_files(
         policy,
         protections,
         web,
+        web_timeouts: fresnel::web_timeouts(fresnel.web_timeout_seconds),
         data: data_settings(&fresnel),
         memory_limit_bytes: fresnel.memory_limit_mib as usize * MIB,
         rbd_window_bytes: fresnel.rbd_window_mib as usize * MIB,

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::{
-    client::{key_manager::KeyManager, keystone::Limits, peer::Peer},
+    client::{glance::Glance, key_manager::KeyManager, keystone::Limits, peer::Peer, web::Web},
     model::Location,
     store::{Registry, Store},
 };
@@ -68,6 +68,12 @@ pub struct Control {
     pub protections: Protections,
     /// What covers this process's uploads.
     pub leases: Arc<Leases>,
+    /// Fetches from the web what users name.
+    pub web: Option<Web>,
+    /// Asks other image services.
+    pub glance: Option<Glance>,
+    /// The tokens with which it does.
+    pub held: import::Held,
     /// Asks other workers for what only they have.
     pub peer: Option<Peer>,
     /// What is on this node's disk beside the stores.
@@ -90,6 +96,9 @@ impl Control {
             policy: Policy::default(),
             protections: Protections::default(),
             leases,
+            web: None,
+            glance: None,
+            held: import::Held::default(),
             peer: None,
             cache: None,
             keys: None,

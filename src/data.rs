@@ -27,7 +27,7 @@ use bytes::Bytes;
 
 use crate::{
     buf::Pool,
-    client::web,
+    client::{glance, web},
     model::{Attempt, StoreId},
     store::Registry,
 };
@@ -79,7 +79,21 @@ pub trait Source: Send {
 }
 
 #[async_trait]
+impl<S: Source + ?Sized> Source for Box<S> {
+    async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
+        (**self).next().await
+    }
+}
+
+#[async_trait]
 impl Source for web::Body {
+    async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
+        self.next().await
+    }
+}
+
+#[async_trait]
+impl Source for glance::Download {
     async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
         self.next().await
     }

@@ -12,4 +12,5 @@ mod patch;
 mod routes;
 mod stores;
 mod tags;
+mod tasks;
 mod versions;

@@ -2,9 +2,14 @@
 
 mod clients;
 mod identity;
+mod imports;
 mod limits;
 mod outage;
 mod tokens;
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
 
 use crate::support::{
     keystone::Keystone,
@@ -22,6 +27,56 @@ fn behind(keystone: &Keystone, lines: &str) -> String {
          project_name = service\nproject_domain_name = Default\n{lines}\n",
         keystone.url()
     )
+}
+
+/// A region of the catalog with an image service of a test's own, removed on drop.
+struct Region<'a> {
+    keystone: &'a Keystone,
+    name: String,
+    made: Vec<String>,
+}
+
+impl<'a> Region<'a> {
+    fn new(keystone: &'a Keystone, address: SocketAddr) -> Self {
+        let name = format!("fresnel-{}", address.port());
+        keystone.ask("POST", "/regions", &json!({"region": {"id": name}}));
+        let mut region = Self {
+            keystone,
+            name,
+            made: Vec::new(),
+        };
+        region.add("identity", &keystone.url());
+        region.add("image", &format!("http://{address}"));
+        region
+    }
+
+    fn add(&mut self, kind: &str, url: &str) {
+        let services = self
+            .keystone
+            .ask("GET", &format!("/services?type={kind}"), &Value::Null);
+        let endpoint = json!({
+            "service_id": services["services"][0]["id"],
+            "interface": "public",
+            "region_id": self.name,
+            "url": url,
+        });
+        let made = self
+            .keystone
+            .ask("POST", "/endpoints", &json!({"endpoint": endpoint}));
+        let id = made["endpoint"]["id"]
+            .as_str()
+            .expect("an endpoint has an id");
+        self.made.push(format!("/endpoints/{id}"));
+    }
+}
+
+impl Drop for Region<'_> {
+    fn drop(&mut self) {
+        let region = format!("/regions/{}", self.name);
+        for path in self.made.iter().chain([&region]) {
+            self.keystone.ask("DELETE", path, &Value::Null);
+        }
+    }
 }
 
 /// One request with these headers.

@@ -27,7 +27,8 @@ fn imports_into_two_stores() {
             "[DEFAULT]\nenabled_backends = fast:file, slow:file\n\
              [glance_store]\ndefault_backend = fast\n\
              [fast]\nfilesystem_store_datadir = {0}/fast\n\
-             [slow]\nfilesystem_store_datadir = {0}/slow\n",
+             [slow]\nfilesystem_store_datadir = {0}/slow\n\
+             [import_filtering_opts]\nallowed_hosts = 127.0.0.1\nallowed_ports =\n",
             folder.display()
         )
     });

@@ -45,7 +45,8 @@ impl Pair {
         let (images, staging) = (folder.path().join("images"), folder.path().join("staging"));
         let lines = format!(
             "{OPTIONS}[database]\nconnection = {}\n[glance_store]\nfilesystem_store_datadir = {}\n\
-             [DEFAULT]\nnode_staging_uri = file://{}\n",
+             [DEFAULT]\nnode_staging_uri = file://{}\n[import_filtering_opts]\n\
+             allowed_hosts = 127.0.0.1\nallowed_ports =\n",
             url.trim(),
             images.display(),
             staging.display()

@@ -38,6 +38,9 @@ const REGISTERED: &[&str] = &["registered"];
 const WEB: &[&str] = &["web"];
 const CACHE: &[&str] = &["cache", "versions"];
 const SIGNATURES: &[&str] = &["signatures"];
+const IMPORTS: &[&str] = &["imports"];
+const IMPORT_SINGLE: &[&str] = &["import_single"];
+const DOWNLOADS: &[&str] = &["downloads"];
 
 /// What a background task of either may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -117,19 +120,66 @@ fn registered_objects_of_a_cluster_answer_as_in_glance() {
 #[test]
 fn images_on_the_web_answer_as_in_glance() {
     let server = WebServer::nginx(false);
-    let options = [
+    let pair = Pair::start(&["--identity"], &on_the_web());
+    pair.compare_with([&published(&server); 2], WEB);
+}
+
+#[test]
+fn imports_answer_as_glance_does() {
+    let keystone = Keystone::shared();
+    let options = ["DEFAULT.enabled_import_methods=[glance-direct,copy-image]"];
+    let url = keystone.url();
+    let pair = Pair::start(&["--multi", "--keystone", &url], &options);
+    pair.compare_with([&people(&keystone); 2], IMPORTS);
+}
+
+#[test]
+fn imports_into_one_store_answer_as_glance_does() {
+    let keystone = Keystone::shared();
+    let options = ["DEFAULT.enabled_import_methods=[glance-direct,copy-image]"];
+    let url = keystone.url();
+    let pair = Pair::start(&["--keystone", &url], &options);
+    pair.compare_with([&people(&keystone); 2], IMPORT_SINGLE);
+}
+
+#[test]
+fn downloads_answer_as_glance_does() {
+    let keystone = Keystone::shared();
+    let server = WebServer::nginx(false);
+    let mut options = on_the_web().to_vec();
+    options.push("DEFAULT.enabled_import_methods=[web-download,glance-download]");
+    let pair = Pair::start(&["--multi", "--keystone", &keystone.url()], &options);
+    let mut variables = people(&keystone);
+    variables.extend(published(&server));
+    pair.compare_with([&variables; 2], DOWNLOADS);
+}
+
+/// Tokens of those who import.
+fn people(keystone: &Keystone) -> Variables {
+    let clouds = [
+        ("admin", "admin"),
+        ("member", "demo-member"),
+        ("other", "alt-member"),
+    ];
+    let token = |(name, cloud): (&str, &str)| (name.to_owned(), keystone.token(cloud));
+    clouds.map(token).into()
+}
+
+fn on_the_web() -> [&'static str; 3] {
+    [
         "DEFAULT.show_multiple_locations=true",
         "import_filtering_opts.allowed_hosts=[127.0.0.1]",
         "import_filtering_opts.allowed_ports=[]",
-    ];
-    let pair = Pair::start(&["--identity"], &options);
+    ]
+}
+
+/// A file of that server, and where it is.
+fn published(server: &WebServer) -> Variables {
     let one = server.put(b"an image on the web");
     let name = one.rsplit('/').next().unwrap_or_default().to_owned();
     let variables = [("web", server.root.clone()), ("name", name), ("one", one)];
-    let variables = variables
-        .map(|(name, value)| (name.to_owned(), value))
-        .into();
-    pair.compare_with([&variables; 2], WEB);
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
+    variables.into()
 }
 
 /// In one directory, where neither sees what the other has.
@@ -354,7 +404,18 @@ fn every_known_difference_is_documented_and_tested() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let semantics = std::fs::read_to_string(root.join("docs/SEMANTICS.md")).unwrap();
     let areas = [
-        SINGLE, MULTI, LIMITS, LOCATIONS, REGISTERED, WEB, CACHE, IDENTITY, SIGNATURES,
+        SINGLE,
+        MULTI,
+        LIMITS,
+        LOCATIONS,
+        REGISTERED,
+        WEB,
+        CACHE,
+        IDENTITY,
+        SIGNATURES,
+        IMPORTS,
+        IMPORT_SINGLE,
+        DOWNLOADS,
     ]
     .concat();
     let steps: Vec<_> = areas.iter().flat_map(|area| script::read(area)).collect();

@@ -293,3 +293,29 @@ fn what_a_dead_upload_of_a_glance_left_is_mended() {
         assert_eq!(put(&node, &image), 204);
     }
 }
+
+#[test]
+fn what_is_staged_in_a_store_and_forgotten_is_mended() {
+    let node = Fresnel::start_after(&[], |folder| {
+        format!(
+            "staging_store = shared\n[DEFAULT]\nenabled_backends = images:file, shared:file\n\
+             [glance_store]\ndefault_backend = images\n\
+             [images]\nfilesystem_store_datadir = {0}/images\n\
+             [shared]\nfilesystem_store_datadir = {0}/shared\n",
+            folder.display()
+        )
+    });
+    let image = create(&node);
+    let stage = || {
+        let request = Request::new("PUT", &format!("/v2/images/{image}/stage"))
+            .header("Content-Type", "application/octet-stream");
+        exchange(node.address, &request.body(BYTES)).unwrap().status
+    };
+    assert_eq!(stage(), 204);
+    let staged = node.folder().join("shared").join(&image);
+    assert!(staged.exists());
+    let told = lines(&node, "image recover --older-than 0s");
+    assert_eq!(told[0]["outcome"], "queued", "{told:?}");
+    assert!(!staged.exists());
+    assert_eq!(stage(), 204);
+}

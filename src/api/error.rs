@@ -382,9 +382,14 @@ fn of_import(refusal: &import::Refusal) -> Verdict {
         | R::ActiveTask
         | R::Overtaken(_)
         | R::UnknownStore(_) => (StatusCode::CONFLICT, Explanation),
-        R::AllAndSome | R::HeaderAndSome | R::Present(_) | R::SingleStore(_) | R::Address(_) => {
-            (StatusCode::BAD_REQUEST, Explanation)
-        }
+        R::AllAndSome
+        | R::HeaderAndSome
+        | R::Present(_)
+        | R::SingleStore(_)
+        | R::RemoteUnset(_)
+        | R::RemoteId(_)
+        | R::TaskAddress(_)
+        | R::Address(_) => (StatusCode::BAD_REQUEST, Explanation),
     }
 }
 

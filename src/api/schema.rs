@@ -44,6 +44,7 @@ pub struct Schemas {
     schema: Value,
     validator: Validator,
     registrations: Validator,
+    new_tasks: Validator,
 }
 
 /// A `schema-image.json` that cannot be used.
@@ -90,6 +91,7 @@ impl Schemas {
             schema: image.clone(),
             validator: Validator::new(image)?,
             registrations: Validator::new(registration_schema())?,
+            new_tasks: Validator::new(task)?,
         })
     }
 
@@ -107,6 +109,11 @@ impl Schemas {
     pub fn validate_registration(&self, registration: Value) -> Result<(), Violation> {
         let whole = Map::from_iter([("add_location".to_owned(), registration)]);
         self.registrations.validate(&whole)
+    }
+
+    /// Checks a task, as a client sent it.
+    pub fn validate_task(&self, task: &Map<String, Value>) -> Result<(), Violation> {
+        self.new_tasks.validate(task)
     }
 
     /// Checks an image, or a part of one, as a client sent it.

@@ -8,13 +8,14 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
 };
 
-use super::{metrics, staging};
+use super::{metrics, plugins, staging};
 use crate::{
     api::Api,
     base::telemetry,
     buf::{Pool, pool::READER_SHARE_BYTES},
     cache::Cache,
     client::{
+        glance::Glance,
         key_manager::{Barbican, KeyManager, Keyring},
         keystone::{self, Endpoint, Limits, Session},
         peer::Peer,
@@ -58,7 +59,10 @@ impl Service {
             "http"
         };
         let listeners = [Some(address), config.metrics_bind];
-        let stores = open_stores(&config, &listeners.map(Vec::from_iter).concat())?;
+        let listeners = listeners.map(Vec::from_iter).concat();
+        let stores = open_stores(&config, &listeners)?;
+        let web = web_for_imports(&config, &listeners)?;
+        plugins::check(&config.control.import)?;
         let plane = Arc::new(Plane {
             pool: pool(&config, &stores),
             stores: stores.clone(),
@@ -84,6 +88,8 @@ impl Service {
             protections: protections.transpose()?.unwrap_or_default(),
             peer: Some(Peer::new().context("cannot ask other workers")?),
             keys: Some(open_keys(config.keys, session)?),
+            glance: Some(Glance::new().context("cannot ask other image services")?),
+            web: Some(web),
             policy,
             cache: config.cache.map(open_cache).transpose()?,
             ..Control::new(db, stores, config.control, leases.clone())
@@ -229,10 +235,8 @@ pub(super) fn each_store(
 ) -> anyhow::Result<impl Iterator<Item = (StoreId, store::Result<Arc<dyn Store>>)>> {
     let io = FileIo::start(config.file_io).context("cannot start file I/O")?;
     let ceph = Arc::new(Connections::new(config.rbd_window_bytes));
-    let policy = Arc::new(web::Policy {
-        listeners: listeners.to_vec(),
-        ..config.web.clone()
-    });
+    let policy = web_policy(config, listeners);
+    let timeouts = config.web_timeouts;
     let stores = &config.stores.stores;
     let staging = config.control.import.staging.local.as_ref();
     let shares = stores.len() + usize::from(staging.is_some()) - readers(config).len();
@@ -249,12 +253,18 @@ pub(super) fn each_store(
         let opened: store::Result<Arc<dyn Store>> = match &store.kind {
             Kind::File(file) => FileStore::open(id.clone(), file.clone(), io.clone())
                 .map(|opened| Arc::new(opened) as _),
-            Kind::Http(http) => Web::new(policy.clone(), http.clone())
-                .map(|web| Arc::new(HttpStore::new(id.clone(), web)) as _)
-                .map_err(|error| store::Error::Backend {
-                    store: id.clone(),
-                    source: std::io::Error::other(error),
-                }),
+            Kind::Http(http) => Web::new(
+                policy.clone(),
+                web::Config {
+                    timeouts,
+                    ..http.clone()
+                },
+            )
+            .map(|web| Arc::new(HttpStore::new(id.clone(), web)) as _)
+            .map_err(|error| store::Error::Backend {
+                store: id.clone(),
+                source: std::io::Error::other(error),
+            }),
             Kind::Rbd(rbd) => RbdStore::open(id.clone(), rbd.clone(), ceph.clone())
                 .map(|opened| Arc::new(opened) as _),
             Kind::S3(s3) => S3Store::open(id.clone(), s3.clone(), share_bytes)
@@ -266,6 +276,24 @@ pub(super) fn each_store(
         (id, opened)
     });
     Ok(stores.chain(staging))
+}
+
+/// What users may have fetched, and nothing from our own `listeners`.
+fn web_policy(config: &Config, listeners: &[SocketAddr]) -> Arc<web::Policy> {
+    Arc::new(web::Policy {
+        listeners: listeners.to_vec(),
+        ..config.web.clone()
+    })
+}
+
+/// Trusts the authorities that the system does, as Glance's imports do.
+fn web_for_imports(config: &Config, listeners: &[SocketAddr]) -> anyhow::Result<Web> {
+    let policy = web_policy(config, listeners);
+    let how = web::Config {
+        timeouts: config.web_timeouts,
+        ..web::Config::default()
+    };
+    Web::new(policy, how).context("cannot fetch from the web")
 }
 
 /// The name of this host: who else sees its directories is not known.

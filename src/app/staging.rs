@@ -1,5 +1,6 @@
 //! What processes that died have left in the staging directory (reference B.6): files that are named
-//! like an image which there is not, and attempts that no row speaks of. Everything else stays.
+//! like an image which there is not, what plugins have made of one that is imported no more, and attempts
+//! that no row speaks of. Everything else stays.
 
 use std::{
     fs, io,
@@ -13,26 +14,35 @@ use crate::{
         Control,
         db::{self, Viewer},
     },
-    model::{Attempt, ImageId},
+    model::{Attempt, ImageId, Status},
     store::file,
 };
 
 /// Removes it, at the start. What cannot be removed is in the log.
 pub(super) async fn clean(control: &Control) {
-    let Some(local) = &control.settings.import.staging.local else {
-        return;
-    };
-    for path in files(&local.path) {
-        let image = path.file_stem().and_then(|stem| stem.to_str());
-        let image = image.map(ImageId::new).filter(ImageId::is_uuid_shaped);
-        let Some(image) = image else {
-            continue;
+    let import = &control.settings.import;
+    for path in files(&import.scratch) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.unwrap_or_default();
+        let (image, is_made) = match name.split_once('.') {
+            Some((image, _)) => (image, true),
+            None => (name, false),
         };
-        let found = control.db.image(&image, &Viewer::everything()).await;
-        if matches!(found, Err(db::Error::NotFound)) {
+        let image = ImageId::new(image);
+        if !image.is_uuid_shaped() {
+            continue;
+        }
+        let is_left = match control.db.image(&image, &Viewer::everything()).await {
+            Ok(found) => is_made && found.image.status != Status::Importing,
+            Err(error) => matches!(error, db::Error::NotFound),
+        };
+        if is_left {
             remove(&path);
         }
     }
+    let Some(local) = &import.staging.local else {
+        return;
+    };
     for path in files(&local.path.join(file::ATTEMPTS_DIR)) {
         let attempt = path.extension().and_then(|name| name.to_str());
         let attempt: Option<Attempt> = attempt.and_then(|name| name.parse().ok());

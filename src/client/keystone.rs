@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use auth::{Credentials, Domain, Named, Scope};
 pub use limits::{Endpoint, Limits};
 pub use session::{Access, Config, Session};
-pub use tokens::{AccessRule, Token, Tokens};
+pub use tokens::{AccessRule, ImageService, Token, Tokens};
 
 /// Why Keystone did not answer what was asked.
 #[derive(Clone, Debug, thiserror::Error)]

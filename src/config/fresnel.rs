@@ -3,7 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{option::section, value::Value};
-use crate::{client::transport, data::digest::EngineChoice, gateway, store::file::FileIoChoice};
+use crate::{
+    client::{transport, web::Timeouts},
+    data::digest::EngineChoice,
+    gateway,
+    store::file::FileIoChoice,
+};
 
 section! {
     /// What only Fresnel has.
@@ -60,6 +65,9 @@ section! {
         /// Certificates in the key manager, by id, of which a chain must lead to that of an image's
         /// signature. Empty: whoever may put a certificate into the key manager may sign, as in Glance.
         trusted_certificate_ids: Vec<String> = "";
+        /// Seconds that a server on the web may be silent of which something is fetched for a user:
+        /// before its answer, and then before each next piece of it.
+        web_timeout_seconds: u32 = "60", min 1;
         /// The operator's `schema-image.json`, in place of Glance's stock one.
         image_schema_file: Option<String>;
         /// How image files are written: `ring` (io_uring), `threads`, or `auto`, which takes the ring
@@ -94,6 +102,14 @@ impl Fresnel {
         gateway::Settings {
             access_cache: Duration::from_secs(self.access_cache_seconds.into()),
         }
+    }
+}
+
+/// How long servers on the web may be silent.
+pub(super) fn web_timeouts(answer_seconds: u32) -> Timeouts {
+    Timeouts {
+        answer: Duration::from_secs(answer_seconds.into()),
+        ..Timeouts::default()
     }
 }
 

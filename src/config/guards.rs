@@ -17,20 +17,12 @@ pub(crate) struct Guard {
 }
 
 /// All of them.
-pub(crate) const GUARDS: &[Guard] = &[
-    Guard {
-        section: "DEFAULT",
-        name: "metadata_encryption_key",
-        harmless: &[],
-        reason: "encrypted locations are not supported yet",
-    },
-    Guard {
-        section: "image_import_opts",
-        name: "image_import_plugins",
-        harmless: &["[]", "no_op", "[no_op]", "['no_op']"],
-        reason: "import plugins are not supported yet: images would be stored as they come",
-    },
-];
+pub(crate) const GUARDS: &[Guard] = &[Guard {
+    section: "DEFAULT",
+    name: "metadata_encryption_key",
+    harmless: &[],
+    reason: "encrypted locations are not supported yet",
+}];
 
 /// Refuses what the guards stand before.
 pub(super) fn check(reader: &mut Reader<'_>) {

@@ -2,7 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Stores, option::section, reader::Reader, value::Value};
+use super::{
+    Stores,
+    option::section,
+    plugins,
+    reader::Reader,
+    value::{Bracketed, Value},
+};
 use crate::{
     control::import::{LocalStaging, Method, Settings, Staging},
     model::StoreId,
@@ -11,7 +17,7 @@ use crate::{
 section! {
     /// How images are imported.
     Import in "DEFAULT" {
-        /// The ways: `glance-direct` and `copy-image`. Glance's others are not offered yet. None turns
+        /// The ways: of `glance-direct`, `web-download`, `copy-image` and `glance-download`. None turns
         /// import off.
         enabled_import_methods: Methods = "[glance-direct,web-download,copy-image]";
         /// Where staged data waits for its import without `enabled_backends`: `file://` and a
@@ -40,38 +46,25 @@ section! {
     }
 }
 
-/// Import methods that work, and names of Glance's that do not.
+/// Import methods.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Methods {
-    served: Vec<Method>,
-    unserved: Vec<String>,
-}
+pub(crate) struct Methods(Vec<Method>);
 
 impl Value for Methods {
     const KIND: &'static str = "list";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let inner = text.trim();
-        let inner = inner.strip_prefix('[').unwrap_or(inner);
-        let inner = inner.strip_suffix(']').unwrap_or(inner);
-        let (mut served, mut unserved) = (Vec::new(), Vec::new());
-        let names = inner
-            .split(',')
-            .map(|name| name.trim().trim_matches(['\'', '"']));
-        for name in names.filter(|name| !name.is_empty()) {
+        let mut methods = Vec::new();
+        for name in Bracketed::parse(text)?.0 {
             match name.parse::<Method>() {
-                Ok(method) if served.contains(&method) => {}
-                Ok(method) => served.push(method),
-                Err(_) if NOT_YET.contains(&name) => unserved.push(name.to_owned()),
+                Ok(method) if methods.contains(&method) => {}
+                Ok(method) => methods.push(method),
                 Err(_) => return Err(format!("{name:?} is not an import method")),
             }
         }
-        Ok(Self { served, unserved })
+        Ok(Self(methods))
     }
 }
-
-/// Methods that Glance has and we do not.
-const NOT_YET: [&str; 2] = ["web-download", "glance-download"];
 
 /// Reads all that is about imports. The host's name is the running system's to say.
 pub(super) fn read(
@@ -84,14 +77,7 @@ pub(super) fn read(
     let import = Import::read(reader, &["DEFAULT"]);
     let own = StagingStore::read(reader, &["os_glance_staging_store"]);
     let tasks = Tasks::read(reader, &["task"]);
-    if let Some(place) = reader.place("DEFAULT", "enabled_import_methods")
-        && let unserved @ [_, ..] = &import.enabled_import_methods.unserved[..]
-    {
-        let names = unserved.join(", ");
-        warnings.push(format!(
-            "{place}: [DEFAULT] enabled_import_methods: not supported yet: {names}"
-        ));
-    }
+    let (plugins, download_properties) = plugins::read(reader, warnings);
     let staging = match staging_store {
         Some(id) => {
             check_store(reader, stores, id);
@@ -109,8 +95,12 @@ pub(super) fn read(
         },
     };
     let ttl = Duration::from_secs(3600 * u64::from(tasks.task_time_to_live));
+    let local = staging.local.as_ref().map(|local| local.path.clone());
     Settings {
-        methods: import.enabled_import_methods.served,
+        methods: import.enabled_import_methods.0,
+        plugins,
+        download_properties,
+        scratch: local.unwrap_or_else(|| reader.path_below_data_dir("import").into()),
         staging,
         self_url: import
             .worker_self_reference_url
@@ -198,18 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn methods_that_do_not_work_are_not_offered() {
-        let config = load_text("").unwrap();
-        let methods = [Method::GlanceDirect, Method::CopyImage];
-        assert_eq!(config.control.import.methods, methods);
-        let text = "[DEFAULT]\nenabled_import_methods = ['glance-direct', web-download]";
-        let config = load_text(text).unwrap();
-        assert_eq!(config.control.import.methods, [Method::GlanceDirect]);
-        assert!(
-            config.warnings[0].contains("web-download"),
-            "{:?}",
-            config.warnings
-        );
+    fn methods_are_those_of_the_operator() {
+        let methods = |text: &str| load_text(text).unwrap().control.import.methods;
+        assert_eq!(methods(""), Method::ALL[..3]);
+        let text = "[DEFAULT]\nenabled_import_methods = ['glance-download', web-download]";
+        assert_eq!(methods(text), [Method::GlanceDownload, Method::WebDownload]);
+        assert!(methods("[DEFAULT]\nenabled_import_methods = []").is_empty());
         let refused = error("[DEFAULT]\nenabled_import_methods = [by-post]");
         assert!(refused.contains("by-post"), "{refused}");
     }

@@ -405,10 +405,10 @@ driver = messagingv2
         assert_eq!(config.db.connections_max, 12);
         let description = config.control.stores[0].description.as_deref();
         assert_eq!(description, Some("the fast one"));
-        let [methods, _, unknown] = config.warnings.as_slice() else {
+        let [internal, _, unknown] = config.warnings.as_slice() else {
             panic!("{:?}", config.warnings);
         };
-        assert!(methods.ends_with("not supported yet: web-download"));
+        assert!(internal.ends_with("allowed_hosts names no host"));
         let names =
             "[DEFAULT] use_forwarded_for (a.conf:4), [DEFAULT] cinder_catalog_info (a.conf:8)";
         assert!(unknown.ends_with(names), "{unknown}");

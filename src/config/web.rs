@@ -1,7 +1,10 @@
 //! `[import_filtering_opts]`: what users may have fetched for them (reference A.5.4).
 
 use super::{Kind, Stores, option::section, reader::Reader, value::Bracketed};
-use crate::client::web::{Host, List, Policy};
+use crate::{
+    client::web::{Host, List, Policy},
+    control::import::{Method, Settings},
+};
 
 const SECTION: &str = "import_filtering_opts";
 
@@ -51,15 +54,22 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Policy {
     }
 }
 
-/// Says that internal hosts are not reached, where the operator has asked for a store of the web and
-/// named none.
-pub(super) fn warning(reader: &Reader<'_>, policy: &Policy, stores: &Stores) -> Option<String> {
+/// Says that internal hosts are not reached, where the operator has asked for a store of the web or for
+/// imports from it, and named none.
+pub(super) fn warning(
+    reader: &Reader<'_>,
+    policy: &Policy,
+    stores: &Stores,
+    import: &Settings,
+) -> Option<String> {
     let mut kinds = stores.stores.iter().map(|store| &store.kind);
     let asked = reader.place("DEFAULT", "enabled_backends").is_some()
         || reader.place("glance_store", "stores").is_some();
     let reads = asked && kinds.any(|kind| matches!(kind, Kind::Http(_)));
+    let imports = reader.place("DEFAULT", "enabled_import_methods").is_some()
+        && import.has(Method::WebDownload.as_str());
     let closed = policy.hosts.allowed.is_empty();
-    (reads && closed).then(|| {
+    ((reads || imports) && closed).then(|| {
         "Images at addresses of loopback, link-local and private networks are not read: \
          [import_filtering_opts] allowed_hosts names no host"
             .to_owned()

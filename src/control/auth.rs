@@ -147,6 +147,7 @@ fn identity(user: &Token, service: Option<&Token>) -> Identity {
         service_project_id: service.and_then(|token| token.project_id.clone()),
         service_project_domain_id: service.and_then(|token| token.project_domain_id.clone()),
         service_roles: service.map(|token| token.roles.clone()).unwrap_or_default(),
+        image_services: user.image_services.clone(),
     }
 }
 

@@ -5,7 +5,10 @@ use super::{
     db::Viewer,
     policy::{Policy, Rule, Target},
 };
-use crate::model::{Image, ProjectId};
+use crate::{
+    client::keystone::ImageService,
+    model::{Image, ProjectId},
+};
 
 /// What a validated token says, and the service token beside it (reference A.1.7). Names are those
 /// of oslo.context, with which policies compare.
@@ -31,6 +34,8 @@ pub struct Identity {
     pub service_project_domain_id: Option<String>,
     /// The roles of a valid service token.
     pub service_roles: Vec<String>,
+    /// Where the user's catalog has image services.
+    pub image_services: Vec<ImageService>,
 }
 
 /// The identity behind a request, after authentication (reference A.1.7).
@@ -56,6 +61,7 @@ pub struct Caller {
     pub service_project_domain: Option<String>,
     /// The roles of the service that passes the request on, as its token spells them.
     pub service_roles: Vec<String>,
+    pub image_services: Vec<ImageService>,
     /// Whether the policy's `context_is_admin` holds.
     pub is_admin: bool,
     /// May look and change nothing (`allow_anonymous_access`).
@@ -82,6 +88,7 @@ impl Caller {
             service_project: identity.service_project_id,
             service_project_domain: identity.service_project_domain_id,
             service_roles: identity.service_roles,
+            image_services: identity.image_services,
             is_admin: false,
             read_only: false,
             request_id,
@@ -118,6 +125,7 @@ impl Caller {
             service_project: None,
             service_project_domain: None,
             service_roles: Vec::new(),
+            image_services: Vec::new(),
             is_admin: true,
             read_only: false,
             request_id,

@@ -230,13 +230,13 @@ pub enum Error {
     #[error(transparent)]
     Import(#[from] import::Refusal),
     /// No such task. The text is what was asked for.
-    #[error("No task found with ID {0}")]
+    #[error("Could not find task {0}")]
     TaskNotFound(String),
     /// A task of another project.
     #[error("Forbidding request, task {0} is not visible")]
     TaskHidden(TaskId),
     /// The list's marker is no task.
-    #[error("No task found with ID {0}")]
+    #[error("Task with the given id {0} was not found")]
     TaskMarker(TaskId),
     /// The image's name in staging is taken.
     #[error("The image {0} has data on staging")]

@@ -1,22 +1,25 @@
 //! `POST /v2/images/{id}/import` (reference A.5.4, B.3): decides, and leaves a task behind that a job
-//! does. The moves of an image's properties that both share are in `progress`.
+//! does. The moves of an image's properties that both share are in `progress`. A task of the API of
+//! tasks is done by such a job too: see `control::task`.
 //!
 //! One transaction records the task, its job, the lock on the image and the move to `importing`, so
 //! that whatever was answered with 202 is done or fails, on whatever node.
 
 mod begin;
 mod forward;
+mod held;
 mod method;
 pub(super) mod progress;
 mod refusal;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use crate::model::StoreId;
+use crate::{data::stage, model::StoreId};
 
 pub use crate::client::peer::Answer;
 pub use begin::{Begun, ImportRequest};
-pub use method::{Method, Web};
+pub use held::Held;
+pub use method::{Method, Remote, Web};
 pub use refusal::Refusal;
 
 /// The property by which a task has an image to itself.
@@ -33,6 +36,32 @@ pub struct Settings {
     pub self_url: Option<String>,
     /// `[task] task_time_to_live`: for how long a task that has ended is remembered.
     pub task_time_to_live: Duration,
+    /// `image_import_plugins`: what is done to an image on its way in.
+    pub plugins: Plugins,
+    /// `[glance_download_properties] extra_properties`: how the names begin of the properties that
+    /// come along with an image of another service.
+    pub download_properties: Vec<String>,
+    /// Directory of files that plugins need for a while.
+    pub scratch: PathBuf,
+}
+
+/// What is done to an image on its way in, be it listed in any order: its bytes are unpacked, then
+/// converted. A copy is as its image is.
+#[derive(Clone, Debug, Default)]
+pub struct Plugins {
+    /// To its bytes.
+    pub stage: stage::Plugins,
+    /// To its properties.
+    pub inject: Option<Inject>,
+}
+
+/// `inject_image_metadata`, by `[inject_metadata_properties]`.
+#[derive(Clone, Debug, Default)]
+pub struct Inject {
+    /// `inject`.
+    pub properties: BTreeMap<String, String>,
+    /// `ignore_user_roles`: who has one of them is spared.
+    pub spared_roles: Vec<String>,
 }
 
 /// Where data waits for its import.
@@ -63,6 +92,9 @@ impl Default for Settings {
             },
             self_url: None,
             task_time_to_live: Duration::from_secs(48 * 3600),
+            plugins: Plugins::default(),
+            download_properties: Vec::new(),
+            scratch: PathBuf::new(),
         }
     }
 }

@@ -24,7 +24,7 @@ use super::{
 use crate::data::Plane;
 
 pub use digest::DigestInput;
-pub use import::ImportInput;
+pub use import::{ImportInput, RemoteInput};
 
 /// How often a node looks for jobs of others.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
@@ -131,6 +131,9 @@ async fn attempt(control: Arc<Control>, plane: Arc<Plane>, job: Job, node: NodeI
         outcome = work => outcome,
         () = lost(&control, &job, node) => Ok(Outcome::Lost),
     };
+    if outcome.is_ok() {
+        control.held.forget(job.id);
+    }
     let label = match &outcome {
         Ok(Outcome::Done) => "done",
         Ok(Outcome::Lost) => {

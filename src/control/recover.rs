@@ -175,6 +175,8 @@ async fn give_back(
             Err(error) => return Err(error.into()),
         }
     }
+    // What is recorded as staged may be in a store that cannot be listed.
+    control.unstage(&image.id).await?;
     match fs::remove_file(staged) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(Error::Staged(error));

@@ -1,7 +1,11 @@
 //! Tasks as clients see them (reference A.4.5, A.8).
 
+mod create;
+
 use super::{Caller, Control, Error, Result, Rule, db, db::TaskQuery, policy::Target};
 use crate::model::{ImageId, Task, TaskId};
+
+pub use create::NewTask;
 
 impl Control {
     /// The tasks of an image, oldest first.

@@ -3,7 +3,7 @@
 //! Back-pressure has no mechanism of its own: while there is no buffer, or a hash lane or a writer
 //! is full, the loop does not ask the source, and TCP does the rest.
 
-mod pace;
+pub(super) mod pace;
 
 use std::{io, time::Duration};
 

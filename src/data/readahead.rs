@@ -29,9 +29,9 @@ const READY_CHUNKS: usize = 1;
 type Sent = Result<Chunk<Plain>>;
 
 /// The windows that are being read, in order. Dropping it ends them.
-pub(super) struct Readers<'a> {
-    plane: &'a Plane,
-    plan: &'a ReadPlan,
+pub(super) struct Readers {
+    plane: Plane,
+    plan: ReadPlan,
     window_bytes: u64,
     /// The byte after the last window that was begun.
     begun_to: u64,
@@ -43,16 +43,18 @@ struct Window {
     range: ByteRange,
     /// Begun before its turn, and only if there were buffers.
     is_ahead: bool,
+    /// It has given something, so it has its buffers.
+    is_reading: bool,
     chunks: Receiver<Sent>,
 }
 
-impl<'a> Readers<'a> {
-    pub(super) fn new(plane: &'a Plane, plan: &'a ReadPlan, window_bytes: u64) -> Self {
+impl Readers {
+    pub(super) fn new(plane: Plane, plan: ReadPlan, window_bytes: u64) -> Self {
         Self {
             plane,
-            plan,
             window_bytes,
             begun_to: plan.range.offset,
+            plan,
             open: VecDeque::new(),
             tasks: JoinSet::new(),
         }
@@ -66,26 +68,35 @@ impl<'a> Readers<'a> {
                 return Ok(None);
             };
             match first.chunks.recv().await {
-                Some(Ok(chunk)) => return Ok(Some(chunk)),
+                Some(Ok(chunk)) => {
+                    first.is_reading = true;
+                    return Ok(Some(chunk));
+                }
                 None => {
                     self.open.pop_front();
                 }
-                // There were no buffers ahead of its turn, which now has come.
+                // There were no buffers ahead of its turn, which now has come. Those behind it may have
+                // all that there are.
                 Some(Err(Error::Busy)) if first.is_ahead => {
                     let range = first.range;
-                    self.open.pop_front();
+                    self.open.clear();
+                    self.begun_to = range.end();
                     let window = self.begin(range, false);
-                    self.open.push_front(window);
+                    self.open.push_back(window);
                 }
                 Some(Err(error)) => return Err(error),
             }
         }
     }
 
+    /// Nothing is begun ahead of one that may still wait for its buffers: it could take them.
     fn begin_more(&mut self) {
         while self.tasks.try_join_next().is_some() {}
         let end = self.plan.range.end();
-        while self.open.len() < WINDOWS_MAX && self.begun_to < end {
+        while self.open.len() < WINDOWS_MAX
+            && self.begun_to < end
+            && self.open.front().is_none_or(|first| first.is_reading)
+        {
             let range = ByteRange {
                 offset: self.begun_to,
                 len: self.window_bytes.min(end - self.begun_to),
@@ -114,6 +125,7 @@ impl<'a> Readers<'a> {
         Window {
             range,
             is_ahead,
+            is_reading: false,
             chunks,
         }
     }

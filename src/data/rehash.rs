@@ -25,7 +25,7 @@ async fn digests_by(
     window_bytes: u64,
 ) -> Result<Digests> {
     let stream = plane.engine.open(&[HashAlgorithm::Md5, os_hash_algo]);
-    let mut readers = Readers::new(plane, plan, window_bytes);
+    let mut readers = Readers::new(plane.clone(), plan.clone(), window_bytes);
     while let Some(chunk) = readers.next().await? {
         stream.feed(&chunk).await;
     }

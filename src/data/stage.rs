@@ -1,9 +1,10 @@
-//! What the import plugins make of a staged file: unpacked, converted, or as it is. The result is a
-//! source like any other, so the stores get it in the one pass that computes the digests.
+//! What the import plugins make of an image on its way in: unpacked, converted, or as it is. The result
+//! is a source like any other, so the stores get it in the one pass that computes the digests.
 //!
 //! Nothing is copied where it need not be: what is packed is unpacked while it passes, and the disk of
-//! a qcow2 image is read by its tables. A file beside the staged one is made where both are to be done,
-//! and where `qemu-img` has to help; it goes with its [`Made`].
+//! a qcow2 image is read by its tables. To be converted, an image must be a file: one that comes as a
+//! stream, or is packed, becomes one first, and so does what `qemu-img` makes of it. Such files go with
+//! their [`Made`].
 
 use std::{
     fs::{self, File},
@@ -11,8 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::Instant};
 use tracing::warn;
 
 use super::{
@@ -23,7 +25,8 @@ use super::{
         qcow2::Damage,
         qemu,
     },
-    decompress::{Packing, Unpacked},
+    decompress::Unpacked,
+    ingress::pace::Pace,
     inspect::{Format, FormatError, Inspection, Warning},
 };
 
@@ -41,15 +44,32 @@ pub struct Plugins {
     pub convert: Option<Format>,
 }
 
-/// A staged file, and what its image says of it.
+impl Plugins {
+    /// Whether there is anything to do.
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// Where an image's bytes are before the plugins.
+pub enum Incoming {
+    /// In a file, which stays as it is.
+    File(PathBuf),
+    /// On their way, and how many, if that is known.
+    Stream(Box<dyn Source>, DeclaredSize),
+}
+
+/// What plugins must know of an image.
 #[derive(Clone, Debug)]
-pub struct Staged {
-    /// Where it is.
-    pub path: PathBuf,
+pub struct Job {
     /// What it must be.
     pub expect: Expect,
     /// Neither it nor what is made of it may have more bytes.
     pub limit_bytes: u64,
+    /// Of a stream that becomes a file: less is [`Error::TooSlow`]; 0 is off.
+    pub min_rate_bytes_per_second: u64,
+    /// How the names of files begin that are made on the way.
+    pub scratch: PathBuf,
 }
 
 /// What goes to the stores.
@@ -64,6 +84,13 @@ pub struct Made {
     pub container_format: String,
     /// Files that are of no use afterwards.
     _files: Vec<Scratch>,
+}
+
+#[async_trait]
+impl Source for Made {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        self.source.next().await
+    }
 }
 
 /// A file that goes with this.
@@ -81,53 +108,59 @@ impl Drop for Scratch {
     }
 }
 
-/// Opens a staged file through the plugins. It stays as it is.
+/// Opens an image through the plugins.
 ///
 /// # Errors
 /// [`Error::Format`] for an image that is not what it says or not safe, where conversion looks at it;
-/// [`Error::TooLarge`]; [`Error::Client`] for what is damaged, and for `qemu-img`'s complaints.
-pub async fn open(plugins: Plugins, staged: &Staged) -> Result<Made> {
-    let expect = &staged.expect;
-    let packed = plugins.decompress
-        && expect.container_format != COMPRESSED
-        && is_packed(&staged.path).map_err(Error::Client)?;
+/// [`Error::TooLarge`]; [`Error::Client`] for what is damaged or cannot be converted.
+pub async fn open(plugins: Plugins, incoming: Incoming, job: &Job) -> Result<Made> {
+    let expect = &job.expect;
+    let (mut stream, mut size, file): (Box<dyn Source>, _, _) = match incoming {
+        Incoming::File(path) => (Box::new(source(&path)?), file_size(&path)?, Some(path)),
+        Incoming::Stream(stream, size) => (stream, size, None),
+    };
+    let mut is_packed = false;
+    if plugins.decompress && expect.container_format != COMPRESSED {
+        let unpacked = Unpacked::open(stream).await.map_err(Error::Client)?;
+        is_packed = unpacked.is_packed();
+        stream = Box::new(unpacked);
+    }
+    if is_packed {
+        size = DeclaredSize::Unknown;
+    }
     let mut made = Made {
-        source: Box::new(source(&staged.path)?),
-        size: size(&staged.path)?,
+        source: stream,
+        size,
         disk_format: expect.disk_format.clone(),
         container_format: expect.container_format.clone(),
         _files: Vec::new(),
     };
-    let mut path = staged.path.clone();
-    if packed {
-        let unpacked = Unpacked::open(source(&path)?).await;
-        let unpacked = unpacked.map_err(Error::Client)?;
-        if plugins.convert.is_none() {
-            made.source = Box::new(unpacked);
-            made.size = DeclaredSize::Unknown;
-            return Ok(made);
+    let Some(target) = plugins.convert else {
+        return Ok(made);
+    };
+    let path = match file {
+        Some(path) if !is_packed => path,
+        _ => {
+            let path = named(&job.scratch, "uc");
+            made._files.push(Scratch(path.clone()));
+            write(made.source.as_mut(), &path, job).await?;
+            path
         }
-        path = beside(&staged.path, "uc");
-        made._files.push(Scratch(path.clone()));
-        write(unpacked, &path, staged.limit_bytes).await?;
-        made.source = Box::new(source(&path)?);
-        made.size = size(&path)?;
-    }
-    match plugins.convert {
-        Some(target) => convert(made, staged, &path, target).await,
-        None => Ok(made),
-    }
+    };
+    made.source = Box::new(source(&path)?);
+    made.size = file_size(&path)?;
+    convert(made, job, &path, target).await
 }
 
 /// Converts what is at `path`, if it is not what it should become.
-async fn convert(mut made: Made, staged: &Staged, path: &Path, target: Format) -> Result<Made> {
-    let detected = inspect(path, &staged.expect).await?;
+async fn convert(mut made: Made, job: &Job, path: &Path, target: Format) -> Result<Made> {
+    let detected = inspect(path, &job.expect).await?;
     if detected == target || detected == Format::Iso {
         return Ok(made);
     }
     made.disk_format = target.name().to_owned();
     made.container_format = BARE.to_owned();
-    let limit_bytes = staged.limit_bytes;
+    let limit_bytes = job.limit_bytes;
     if (detected, target) == (Format::Qcow2, Format::Raw) {
         let blocks = FileBlocks::new(file(path)?);
         match RawDisk::open(blocks, limit_bytes).await {
@@ -143,14 +176,26 @@ async fn convert(mut made: Made, staged: &Staged, path: &Path, target: Format) -
             },
         }
     }
-    let converted = beside(&staged.path, target.name());
+    let converted = named(&job.scratch, target.name());
     made._files.push(Scratch(converted.clone()));
     let done = qemu::convert(path, detected, &converted, target, limit_bytes).await;
-    done.map_err(Error::Client)?;
+    done.map_err(|error| {
+        // It names paths of this host, which are not for users.
+        warn!(path = %path.display(), %error, "An image cannot be converted");
+        Error::Client(io::Error::new(
+            io::ErrorKind::InvalidData,
+            NotConverted(target),
+        ))
+    })?;
     made.source = Box::new(source(&converted)?);
-    made.size = size(&converted)?;
+    made.size = file_size(&converted)?;
     Ok(made)
 }
+
+/// `qemu-img` has failed; the log says why.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the image cannot be converted to {}", .0.name())]
+struct NotConverted(Format);
 
 /// What a file is, if that is what its image says and it is safe to open. A disk with partitions is a
 /// raw one.
@@ -194,10 +239,17 @@ async fn fed(mut inspection: Inspection, bytes: Bytes) -> Inspection {
 }
 
 /// Writes all of a source into a file, in place of what a crash may have left there.
-async fn write(mut source: impl Source, path: &Path, limit_bytes: u64) -> Result<()> {
+async fn write(source: &mut dyn Source, path: &Path, job: &Job) -> Result<()> {
     let mut file = File::create(path).map_err(Error::Client)?;
-    let mut written = 0;
-    while let Some(bytes) = source.next().await.map_err(Error::Client)? {
+    let (mut written, limit_bytes) = (0, job.limit_bytes);
+    let mut pace = Pace::new(job.min_rate_bytes_per_second);
+    loop {
+        let asked_at = Instant::now();
+        let bytes = source.next().await.map_err(Error::Client)?;
+        let Some(bytes) = bytes else {
+            return Ok(());
+        };
+        pace.waited(asked_at.elapsed(), bytes.len())?;
         written += bytes.len() as u64;
         if written > limit_bytes {
             return Err(Error::TooLarge { limit_bytes });
@@ -208,17 +260,6 @@ async fn write(mut source: impl Source, path: &Path, limit_bytes: u64) -> Result
             .expect("writing does not panic, and is not cancelled")
             .map_err(Error::Client)?;
     }
-    Ok(())
-}
-
-fn is_packed(path: &Path) -> io::Result<bool> {
-    let mut head = Vec::new();
-    let file = File::open(path)?;
-    io::Read::read_to_end(
-        &mut io::Read::take(file, Packing::LOOK_BYTES as u64),
-        &mut head,
-    )?;
-    Ok(Packing::of(&head).is_some())
 }
 
 /// The damage that an error of a conversion is about.
@@ -234,13 +275,13 @@ fn source(path: &Path) -> Result<FileSource> {
     Ok(FileSource::new(file(path)?))
 }
 
-fn size(path: &Path) -> Result<DeclaredSize> {
+fn file_size(path: &Path) -> Result<DeclaredSize> {
     let metadata = fs::metadata(path).map_err(Error::Client)?;
     Ok(DeclaredSize::Exact(metadata.len()))
 }
 
-fn beside(path: &Path, more: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+fn named(scratch: &Path, more: &str) -> PathBuf {
+    let mut name = scratch.as_os_str().to_owned();
     name.push(".");
     name.push(more);
     PathBuf::from(name)

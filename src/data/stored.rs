@@ -12,13 +12,13 @@ use super::{
 };
 
 /// Reads what a plan says, ahead as far as buffers are free.
-pub struct Stored<'a> {
-    readers: Readers<'a>,
+pub struct Stored {
+    readers: Readers,
 }
 
-impl<'a> Stored<'a> {
+impl Stored {
     /// Nothing is opened before the first bytes are asked for.
-    pub fn new(plane: &'a Plane, plan: &'a ReadPlan) -> Self {
+    pub fn new(plane: Plane, plan: ReadPlan) -> Self {
         Self {
             readers: Readers::new(plane, plan, WINDOW_BYTES),
         }
@@ -26,7 +26,7 @@ impl<'a> Stored<'a> {
 }
 
 #[async_trait]
-impl Source for Stored<'_> {
+impl Source for Stored {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         let chunk = self.readers.next().await.map_err(io::Error::other)?;
         Ok(chunk.map(|chunk| chunk.into_bytes()))

@@ -18,14 +18,22 @@ use crate::support::{
 };
 use std::time::Duration;
 
+mod plugins;
+mod web;
+
 const LEN: usize = 5_000_000;
 
 /// Two stores.
 fn app() -> TestApp {
+    app_with(import::Settings::default())
+}
+
+/// The same, with all methods.
+fn app_with(import: import::Settings) -> TestApp {
     let mut settings = Settings {
         import: import::Settings {
             methods: Method::ALL.to_vec(),
-            ..import::Settings::default()
+            ..import
         },
         ..multistore(Settings::default())
     };

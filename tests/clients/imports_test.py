@@ -1,10 +1,14 @@
 """Imports as the real clients make them, with two stores: `fast`, the default, and `slow`."""
 
+import contextlib
+import functools
+import http.server
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -26,6 +30,17 @@ def run(program, *arguments):
     if done.returncode != 0:
         raise AssertionError(f"{program} {' '.join(arguments)}: {done.stdout}{done.stderr}")
     return done.stdout
+
+
+@contextlib.contextmanager
+def published(path):
+    """While it lasts, the address of a file on a web server."""
+    path = pathlib.Path(path)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=path.parent)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/{path.name}"
+        server.shutdown()
 
 
 class Imports(unittest.TestCase):
@@ -80,6 +95,23 @@ class Imports(unittest.TestCase):
         self.assertIn("success", glance("image-tasks", image))
         self.assertIn("api_image_import", glance("task-list"))
         self.assertIn("copy-image", glance("import-info"))
+
+    def test_glance_command_from_the_web(self):
+        with published(self.file) as uri:
+            made = run(
+                "glance", "--os-image-url", service.URL, "--os-auth-token", "none", "image-create-via-import",
+                "--name", "g-web", "--disk-format", "raw", "--container-format", "bare",
+                "--import-method", "web-download", "--uri", uri, "--all-stores", "True",
+            )
+            image = [line.split()[3] for line in made.splitlines() if "| id " in line][0]
+            self.stands(image, "fast,slow")
+
+    def test_openstack_command_from_the_web(self):
+        where = ("--os-auth-type", "none", "--os-endpoint", service.URL)
+        image = self.glance.create(**RAW)["id"]
+        with published(self.file) as uri:
+            run("openstack", *where, "image", "import", image, "--method", "web-download", "--uri", uri)
+            self.stands(image, "fast")
 
     def test_glanceclient_copies(self):
         image = self.glance.create(**RAW)["id"]

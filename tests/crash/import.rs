@@ -2,14 +2,18 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use serde_json::json;
+
 use super::{Pair, content, download, files, queue, status, upload::Upload};
 use crate::support::{
     process::Fresnel,
     wait_until,
+    web::{Faulty, Then},
     wire::{Request, Response, exchange},
 };
 
 const LEN: usize = 12 << 20;
+const STAGED: &str = r#"{"method": {"name": "glance-direct"}}"#;
 /// Images whose import the kill interrupts, each somewhere else.
 const IMAGES: u64 = 5;
 /// A dead lease, the jobs of one node after the other, and digests, unoptimised as tests are.
@@ -25,6 +29,27 @@ fn another_node_goes_on_with_imports_postgres() {
     another_node_goes_on_with_imports("postgres-up");
 }
 
+/// Bytes that are not staged are fetched again.
+#[test]
+fn another_node_goes_on_with_a_download() {
+    let web = Faulty::start(|nth| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n");
+        let sent = if nth == 0 { LEN / 2 } else { LEN };
+        let then = if nth == 0 { Then::Stall } else { Then::Close };
+        ([head.as_bytes(), &content(LEN, 5)[..sent]].concat(), then)
+    });
+    let mut pair = Pair::start("postgres-up");
+    let image = queue(&pair.left);
+    assert_eq!(import(&pair.left, &image, &download_from(&web.url())), 202);
+    assert!(wait_until(PATIENCE, || !files(&pair.images).is_empty()));
+    pair.left.kill();
+    let done = || status(&pair.right, &image) == "active";
+    assert!(wait_until(PATIENCE, done), "{}", pair.right.log());
+    assert!(download(&pair.right, &image) == content(LEN, 5));
+    assert_eq!(web.connections(), 2);
+    nothing_else_is_there(&pair, std::iter::once(&image));
+}
+
 fn another_node_goes_on_with_imports(up: &str) {
     let mut pair = Pair::start(up);
     let half_staged = queue(&pair.left);
@@ -37,7 +62,7 @@ fn another_node_goes_on_with_imports(up: &str) {
         assert_eq!(stage(&pair.left, image, content).status, 204);
     }
     for (image, _) in &images {
-        assert_eq!(import(&pair.left, image), 202);
+        assert_eq!(import(&pair.left, image, STAGED), 202);
     }
     // One is done: the others are somewhere before.
     let is_active = |(image, _): &(String, Vec<u8>)| status(&pair.right, image) == "active";
@@ -54,7 +79,7 @@ fn another_node_goes_on_with_imports(up: &str) {
     assert!(wait_until(PATIENCE, queued), "{}", pair.right.log());
     let content = content(LEN, 99);
     assert_eq!(stage(&pair.right, &half_staged, &content).status, 204);
-    assert_eq!(import(&pair.right, &half_staged), 202);
+    assert_eq!(import(&pair.right, &half_staged, STAGED), 202);
     let done = || status(&pair.right, &half_staged) == "active";
     assert!(wait_until(PATIENCE, done), "{}", pair.right.log());
     nothing_else_is_there(
@@ -87,8 +112,12 @@ fn stage(node: &Fresnel, image: &str, content: &[u8]) -> Response {
     exchange(node.address, &request.body(content)).unwrap()
 }
 
-fn import(node: &Fresnel, image: &str) -> u16 {
+fn download_from(uri: &str) -> String {
+    json!({"method": {"name": "web-download", "uri": uri}}).to_string()
+}
+
+fn import(node: &Fresnel, image: &str, body: &str) -> u16 {
     let request = Request::new("POST", &format!("/v2/images/{image}/import"));
-    let request = request.body(r#"{"method": {"name": "glance-direct"}}"#);
+    let request = request.body(body);
     exchange(node.address, &request).unwrap().status
 }

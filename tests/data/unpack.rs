@@ -8,7 +8,7 @@ use fresnel::data::{
     DeclaredSize, Error, Expect, Source,
     decompress::Unpacked,
     inspect::Format,
-    stage::{self, Made, Plugins, Staged},
+    stage::{self, Incoming, Job, Made, Plugins},
 };
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
@@ -138,42 +138,51 @@ async fn what_python_refuses_is_refused() {
     assert_eq!(several.to_string(), "Archive contains more than one file.");
 }
 
-/// A staged file with its plugins.
+/// A staged file, and what its image says of it.
 struct Stage {
     folder: tempfile::TempDir,
-    staged: Staged,
+    job: Job,
 }
 
 fn staged(bytes: &[u8], disk_format: &str) -> Stage {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("staged");
-    fs::write(&path, bytes).unwrap();
+    fs::write(folder.path().join("staged"), bytes).unwrap();
     let expect = Expect {
         disk_format: disk_format.to_owned(),
         container_format: "bare".to_owned(),
         require_match: true,
         gpt_safety_checks_nonfatal: Vec::new(),
     };
-    let staged = Staged {
-        path,
+    let job = Job {
         expect,
         limit_bytes: 4 * MIB as u64,
+        min_rate_bytes_per_second: 0,
+        scratch: folder.path().join("scratch"),
     };
-    Stage { folder, staged }
+    Stage { folder, job }
 }
 
 async fn open(stage: &Stage, decompress: bool, convert: Option<Format>) -> Result<Made, Error> {
-    stage::open(
-        Plugins {
-            decompress,
-            convert,
-        },
-        &stage.staged,
-    )
-    .await
+    let plugins = Plugins {
+        decompress,
+        convert,
+    };
+    stage::open(plugins, stage.file(), &stage.job).await
 }
 
 impl Stage {
+    fn file(&self) -> Incoming {
+        Incoming::File(self.folder.path().join("staged"))
+    }
+
+    /// The same bytes, as they would come from the web.
+    fn stream(&self) -> Incoming {
+        let bytes = fs::read(self.folder.path().join("staged")).unwrap();
+        let size = DeclaredSize::Exact(bytes.len() as u64);
+        let (left, len) = (bytes.into(), 70_000);
+        Incoming::Stream(Box::new(Pieces { left, len }), size)
+    }
+
     /// The files beside the staged one.
     fn others(&self) -> usize {
         self.folder.path().read_dir().unwrap().count() - 1
@@ -222,6 +231,22 @@ async fn plugins_work_one_after_the_other() {
 }
 
 #[tokio::test]
+async fn a_stream_is_converted_from_a_file_that_goes() {
+    let (disk, qcow2) = image("qcow2");
+    let stage = staged(&made(&qcow2, PACKERS[0]), "qcow2");
+    let plugins = Plugins {
+        decompress: true,
+        convert: Some(Format::Raw),
+    };
+    let made = stage::open(plugins, stage.stream(), &stage.job).await;
+    let mut made = made.unwrap();
+    assert_eq!((made.disk_format.as_str(), stage.others()), ("raw", 1));
+    assert!(read_all(made.source.as_mut()).await.unwrap() == disk);
+    drop(made);
+    assert_eq!(stage.others(), 0);
+}
+
+#[tokio::test]
 async fn qemu_img_helps_where_it_must() {
     let (disk, vmdk) = image("vmdk");
     let stage = staged(&vmdk, "vmdk");
@@ -242,15 +267,15 @@ async fn what_is_not_what_it_says_is_not_converted() {
         assert_eq!(stage.others(), 0);
     }
     let stage = staged(&made(&qcow2, PACKERS[3]), "qcow2");
-    let small = Staged {
+    let small = Job {
         limit_bytes: 100_000,
-        ..stage.staged.clone()
+        ..stage.job.clone()
     };
     let plugins = Plugins {
         decompress: true,
         convert: Some(Format::Raw),
     };
-    let left = stage::open(plugins, &small);
+    let left = stage::open(plugins, stage.file(), &small);
     let error = left.await.err().unwrap();
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     assert_eq!(stage.others(), 0);

@@ -165,6 +165,10 @@ impl<'a> Mask<'a> {
         let patterns = [
             (fixed_or("req-"), "req-<id>"),
             (r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ".to_owned(), "<time>"),
+            (
+                r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?".to_owned(),
+                "<time without a zone>",
+            ),
             (r"127\.0\.0\.1:\d+".to_owned(), "<host>"),
         ];
         let patterns = patterns.map(|(regex, name)| (Regex::new(&regex).expect("a regex"), name));

@@ -59,9 +59,50 @@ pub(super) const KNOWN: &[Known] = &[
         parts: &[Body],
     },
     Known {
+        entry: "Stores of the service alone are told to nobody",
+        steps: &[
+            "imports: to all stores at once",
+            "imports: what is staged is not what the image says",
+            "imports: an image without formats",
+            "imports: an image for no data",
+            "imports: an image of a member's",
+            "downloads: through a redirection",
+            "downloads: what is not there",
+            "downloads: another format than the image says",
+            "downloads: another image service",
+        ],
+        parts: &[Headers],
+    },
+    Known {
+        entry: "A failed import leaves an image as it was before",
+        steps: &[
+            "imports: a failed import",
+            "downloads: the tasks of a download of nothing",
+            "downloads: a region that is not in the catalog",
+            "downloads: the tasks of a region that is not in the catalog",
+            "downloads: a task that failed",
+        ],
+        parts: &[Body],
+    },
+    Known {
         entry: "A download has its length",
         steps: &["cache: the first download"],
         parts: &[Headers],
+    },
+    Known {
+        entry: "A failed import leaves an image as it was before",
+        steps: &["imports: a failed import takes other data"],
+        parts: &[Status, Headers, Body],
+    },
+    Known {
+        entry: "Texts say what they mean",
+        steps: &["imports: no media type", "imports: DELETE /v2/tasks/{u999}"],
+        parts: &[Body],
+    },
+    Known {
+        entry: "A copy is what the image is",
+        steps: &["import_single: a copy where there is one store"],
+        parts: &[Status, Body],
     },
     Known {
         entry: "Cinder's validation data",

@@ -12,7 +12,10 @@ use fresnel::{
     api::{self, Api},
     base::limits::MIB,
     buf::{Chunk, Pool},
-    client::key_manager::Keyring,
+    client::{
+        key_manager::Keyring,
+        web::{self, Web},
+    },
     control::{Control, Db, Leases, Settings, StoreSettings, db, import, job},
     data::{self, Plane, digest::Engine},
     http::{self, Config, Listener, Shutdown, drain, serve},
@@ -250,9 +253,30 @@ async fn assemble(
     };
     let control = Arc::new(Control {
         keys: Some(Arc::new(Keyring::new(keyring))),
+        web: Some(web()),
         ..Control::new(db, stores, settings, leases)
     });
     let plane = Arc::new(plane);
     tokio::spawn(job::run(control.clone(), plane.clone()));
     Api::new(control, plane, api).unwrap()
+}
+
+/// Servers of this host may be asked, and must not be silent for long.
+fn web() -> Web {
+    let policy = web::Policy {
+        hosts: web::List {
+            allowed: vec![web::Host::parse("127.0.0.1").unwrap()],
+            disallowed: Vec::new(),
+        },
+        ports: web::List::default(),
+        ..web::Policy::default()
+    };
+    let config = web::Config {
+        timeouts: web::Timeouts {
+            answer: Duration::from_secs(1),
+            ..web::Timeouts::default()
+        },
+        ..web::Config::default()
+    };
+    Web::new(Arc::new(policy), config).unwrap()
 }

@@ -2,10 +2,16 @@
 
 use std::{
     fs,
-    net::TcpStream,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
     time::Duration,
 };
 
@@ -99,6 +105,74 @@ impl WebServer {
     /// The certificate of one under TLS.
     pub(crate) fn certificate(&self) -> Option<PathBuf> {
         Some(self.folder.path().join("cert.pem"))
+    }
+}
+
+/// A server that answers badly: to every connection the bytes that are asked for by its number.
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+/// What a faulty server does after its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    Close,
+    /// Says nothing more, and does not close.
+    Stall,
+}
+
+impl Faulty {
+    /// `answer` is told the number of the connection, from 0. The server ends with the process.
+    pub(crate) fn start(answer: impl Fn(usize) -> (Vec<u8>, Then) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = connections.clone();
+        thread::spawn(move || {
+            let mut stalled = Vec::new();
+            for socket in listener.incoming() {
+                let mut socket = socket.unwrap();
+                let (bytes, then) = answer(counted.fetch_add(1, Ordering::SeqCst));
+                read_head(&mut socket);
+                // Who asked may be gone.
+                drop(socket.write_all(&bytes));
+                if then == Then::Stall {
+                    stalled.push(socket);
+                }
+            }
+        });
+        Self {
+            address,
+            connections,
+        }
+    }
+
+    /// The same answer to everybody. `|` stands for the end of a line.
+    pub(crate) fn saying(text: &str, then: Then) -> Self {
+        let bytes = text.replace('|', "\r\n").into_bytes();
+        Self::start(move |_| (bytes.clone(), then))
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/image", self.address)
+    }
+
+    /// How many have come.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+fn read_head(socket: &mut TcpStream) {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && socket.read(&mut byte).is_ok_and(|read| read > 0) {
+        head.push(byte[0]);
     }
 }
 

@@ -7,11 +7,14 @@ use super::{accepted, done, image_data, json};
 use crate::{
     api::{Api, Call, Error, REQUEST_ID, Result, view},
     control::{
-        import::{Answer, Begun, ImportRequest, Method, Web},
+        import::{Answer, Begun, ImportRequest, Method, Remote, Web},
         upload::{Destination, Running, UploadRequest},
     },
     http::Response,
 };
+
+/// Which of another service's addresses is asked.
+const INTERFACE: &str = "glance_service_interface";
 
 /// `PUT .../stage`: 204 once the data waits for its import.
 pub async fn stage(api: &Api, call: Call) -> Result<Response> {
@@ -72,7 +75,7 @@ pub async fn tasks(api: &Api, call: Call) -> Result<Response> {
 }
 
 /// The body, in the order in which Glance refuses.
-fn request(api: &Api, call: &mut Call, body: Value) -> Result<ImportRequest> {
+fn request(api: &Api, call: &mut Call, mut body: Value) -> Result<ImportRequest> {
     let bad = |text: &str| Error::BadRequest(text.to_owned().into());
     let method = body
         .get("method")
@@ -107,12 +110,15 @@ fn request(api: &Api, call: &mut Call, body: Value) -> Result<ImportRequest> {
         Some(_) => return Err(bad("'stores' must be a list of names")),
     };
     let uri = method.get("uri").and_then(Value::as_str);
+    let web = uri.map(|uri| Web {
+        uri: uri.to_owned(),
+    });
+    let remote = (known == Method::GlanceDownload).then(|| remote(&mut body["method"]));
     Ok(ImportRequest {
         image: call.image_id(),
         method: known,
-        web: uri.map(|uri| Web {
-            uri: uri.to_owned(),
-        }),
+        web,
+        remote,
         token: call.token.take(),
         stores,
         all_stores,
@@ -120,4 +126,20 @@ fn request(api: &Api, call: &mut Call, body: Value) -> Result<ImportRequest> {
         store: call.header(&image_data::IMAGE_STORE).map(str::to_owned),
         body,
     })
+}
+
+/// Of which image of which service, as far as it is said. The task shows the interface too.
+fn remote(method: &mut Value) -> Remote {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    if method.get(INTERFACE).is_none() {
+        method[INTERFACE] = "public".into();
+    }
+    Remote {
+        region: method.get("glance_region").map(text),
+        image: method.get("glance_image_id").map(text),
+        interface: text(&method[INTERFACE]),
+    }
 }

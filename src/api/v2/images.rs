@@ -111,7 +111,7 @@ fn next(echo: &str, marker: &ImageId) -> String {
 }
 
 /// The body of a create, in the order in which Glance refuses.
-fn new_image(api: &Api, body: Value) -> Result<NewImage> {
+pub(super) fn new_image(api: &Api, body: Value) -> Result<NewImage> {
     let Value::Object(mut members) = body else {
         let text = "Provided object does not match schema 'image': an object is expected";
         return Err(Error::BadRequest(text.into()));

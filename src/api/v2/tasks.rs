@@ -1,15 +1,20 @@
 //! `/v2/tasks` (reference A.8): what goes on after its request is answered.
 
-use super::json;
+use ::http::{StatusCode, header};
+use serde_json::{Map, Value};
+
+use super::{images, json};
 use crate::{
     api::{Api, Call, Error, Result, filter, view},
     control::{
         Error as ControlError, Rule,
         db::{TASK_SORT_KEYS, TaskQuery},
+        image::NewImage,
         policy::Target,
+        task::NewTask,
     },
     http::Response,
-    model::{TaskId, TaskStatus},
+    model::{TaskId, TaskStatus, task::IMPORT},
 };
 
 /// `GET /v2/tasks`.
@@ -32,6 +37,19 @@ pub async fn list(api: &Api, call: Call) -> Result<Response> {
     Ok(json(view::tasks(&tasks, &first, next.as_deref())))
 }
 
+/// `POST /v2/tasks`.
+pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
+    allow(api, &call)?;
+    let body = call.json(api.settings.json_body_limit_bytes).await?;
+    let new = new_task(api, body)?;
+    let task = api.control.task_create(&call.caller, new).await?;
+    let mut response = json(view::task(&task));
+    *response.status_mut() = StatusCode::CREATED;
+    let address = call.absolute(&format!("/v2/tasks/{}", task.id));
+    response.headers_mut().insert(header::LOCATION, address);
+    Ok(response)
+}
+
 /// `GET /v2/tasks/{id}`.
 pub async fn show(api: &Api, call: Call) -> Result<Response> {
     allow(api, &call)?;
@@ -51,6 +69,67 @@ pub async fn delete(api: &Api, call: Call) -> Result<Response> {
 fn allow(api: &Api, call: &Call) -> Result<()> {
     let policy = &api.control.policy;
     Ok(policy.allow(Rule::TasksApiAccess, &call.caller, Target::Service)?)
+}
+
+/// The body of a create, in the order in which Glance refuses.
+fn new_task(api: &Api, body: Value) -> Result<NewTask> {
+    let mut members = match body {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    };
+    for name in ["type", "input"] {
+        if !members.contains_key(name) {
+            return Err(Error::BadRequest(
+                format!("Task '{name}' is required").into(),
+            ));
+        }
+    }
+    let valid = api.schemas.validate_task(&members);
+    valid.map_err(|violation| Error::schema_of("task", violation))?;
+    if members["type"] != IMPORT {
+        let text = format!("A task of type {} is not begun by itself.", members["type"]);
+        return Err(Error::BadRequest(text.into()));
+    }
+    let input = members.remove("input").unwrap_or_default();
+    Ok(NewTask {
+        uri: address_of(&input["import_from"])?,
+        image: image_of(api, &input),
+        input,
+    })
+}
+
+/// An address of the web.
+fn address_of(named: &Value) -> Result<String> {
+    let bad = |text: String| Err(Error::BadRequest(text.into()));
+    let uri = match named {
+        Value::Null => return bad("Invalid location: None".to_owned()),
+        Value::String(uri) if uri.is_empty() => return bad("Invalid location: ".to_owned()),
+        Value::String(uri) => uri,
+        other => return bad(format!("Invalid location: {other}")),
+    };
+    let begins = |schemes: [&str; 2]| schemes.iter().any(|scheme| uri.starts_with(scheme));
+    if begins(["http://", "https://"]) {
+        return Ok(uri.clone());
+    }
+    if begins(["file:///", "filesystem:///"]) {
+        let text =
+            "File based imports are not allowed. Please use a non-local source of image data.";
+        return bad(text.to_owned());
+    }
+    let text = "The given uri is not valid. Please specify a valid uri from the following list of \
+                supported uri ['http']";
+    bad(text.to_owned())
+}
+
+/// The image, or what the task says that has none.
+fn image_of(api: &Api, input: &Value) -> Result<NewImage, String> {
+    for name in ["import_from_format", "image_properties"] {
+        if input.get(name).is_none() {
+            return Err(format!("Input does not contain '{name}' field"));
+        }
+    }
+    let image = images::new_image(api, input["image_properties"].clone());
+    image.map_err(|error| error.to_string())
 }
 
 fn address(params: &[(String, String)]) -> String {
@@ -109,12 +188,7 @@ fn listing(api: &Api, asked: &str) -> Result<Listing> {
     };
     let sort_key = last("sort_key").unwrap_or_else(|| "created_at".to_owned());
     let found = TASK_SORT_KEYS.into_iter().find(|key| *key == sort_key);
-    let sort_key = found.ok_or_else(|| {
-        let keys = TASK_SORT_KEYS.join(", ");
-        bad(format!(
-            "Invalid sort key: {sort_key}. It must be one of the following: {keys}."
-        ))
-    })?;
+    let sort_key = found.ok_or_else(|| bad("Sort key supplied was not valid.".to_owned()))?;
     let limit = limit.min(api.settings.api_limit_max);
     let echo = params.iter().filter(|(name, _)| name != "marker");
     Ok(Listing {

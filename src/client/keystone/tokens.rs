@@ -37,6 +37,19 @@ pub struct Token {
     pub access_rules: Option<Vec<AccessRule>>,
     /// The types of the services in the catalog; empty where none was asked for.
     pub service_types: Vec<String>,
+    /// The image services in the catalog; empty where none was asked for.
+    pub image_services: Vec<ImageService>,
+}
+
+/// Where the catalog has an image service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageService {
+    /// The region.
+    pub region: String,
+    /// `public`, `internal` or `admin`.
+    pub interface: String,
+    /// The address.
+    pub url: String,
 }
 
 /// What an application credential may be used for.
@@ -199,7 +212,24 @@ fn parse(body: &Value) -> Option<Token> {
         expires_at: time(&token["expires_at"])?,
         access_rules,
         service_types: texts(&token["catalog"], "type"),
+        image_services: image_services(&token["catalog"]),
     })
+}
+
+fn image_services(catalog: &Value) -> Vec<ImageService> {
+    let items = |list: &Value| list.as_array().cloned().unwrap_or_default();
+    let services = items(catalog).into_iter();
+    let services = services.filter(|service| service["type"] == "image");
+    let endpoints = services.flat_map(|service| items(&service["endpoints"]));
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let endpoints = endpoints.filter_map(|endpoint| {
+        Some(ImageService {
+            region: text(&endpoint["region"])?,
+            interface: text(&endpoint["interface"])?,
+            url: text(&endpoint["url"])?,
+        })
+    });
+    endpoints.collect()
 }
 
 #[cfg(test)]
@@ -231,6 +261,26 @@ mod tests {
         assert!(!said.is_expired());
         assert!(parse(&token(-1)).unwrap().is_expired());
         assert_eq!(parse(&json!({"token": {}})), None);
+    }
+
+    #[test]
+    fn the_catalog_says_where_image_services_are() {
+        let mut body = token(60);
+        body["token"]["catalog"] = json!([
+            {"type": "identity", "endpoints": [{"region": "R", "interface": "public", "url": "k"}]},
+            {"type": "image", "endpoints": [
+                {"region": "R", "interface": "public", "url": "http://glance"},
+                {"region": null, "interface": "admin", "url": "http://other"},
+            ]},
+        ]);
+        let said = parse(&body).unwrap();
+        let expected = ImageService {
+            region: "R".to_owned(),
+            interface: "public".to_owned(),
+            url: "http://glance".to_owned(),
+        };
+        assert_eq!(said.image_services, [expected]);
+        assert_eq!(said.service_types, ["identity", "image"]);
     }
 
     #[test]

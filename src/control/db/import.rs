@@ -5,7 +5,7 @@
 use chrono::Utc;
 
 use super::{
-    Db, Ended, NewWrite, NodeId, Reservation, Staged,
+    Bounds, Db, Ended, NewWrite, NodeId, Reservation, Staged,
     error::{Error, Result},
     job::{self, JobId, NewJob},
     journal,
@@ -15,7 +15,7 @@ use super::{
     sql::Sql,
     staged, task,
 };
-use crate::model::{Attempt, Image, ImageId, Task, TaskId};
+use crate::model::{Attempt, Image, ImageId, LocationStatus, Status, Task, TaskId};
 
 /// What an import begins with: all of it, or nothing.
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +179,58 @@ impl Db {
                 true => Ok(()),
                 false => Err(Error::Lost),
             }
+        })
+    }
+
+    /// Begins a task that has an image of its own, which is locked by it from the start.
+    ///
+    /// # Errors
+    /// [`Error::Duplicate`] when the image's id is taken; [`Error::OverQuota`]; [`Error::Refused`].
+    pub async fn import_create(
+        &self,
+        task: &Task,
+        job: &NewJob,
+        image: &Image,
+        within: Option<&Bounds>,
+    ) -> Result<()> {
+        let inserts = save::insert(self.pool.dialect(), image);
+        let within = within.and_then(|bounds| Some((bounds, bounds.images_max?)));
+        let _turn = match within {
+            Some((bounds, _)) => Some(self.turns.take(bounds.project.as_ref()).await),
+            None => None,
+        };
+        let created = transact!(self.pool, |t| {
+            if let Some((bounds, limit)) = within {
+                quota::one_more(t, bounds.project.as_ref(), limit).await?;
+            }
+            job::add(t, job).await?;
+            task::add(t, task).await?;
+            for insert in &inserts {
+                t.execute(insert).await?;
+            }
+            lock(t, &image.id, task.id).await
+        });
+        created.map_err(|error| save::taken(error, &image.id))
+    }
+
+    /// Ends the job and the task of such an image, and the image, all or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the job is not the node's any more; [`Error::Conflict`] and
+    /// [`Error::NotFound`] as [`Db::image_delete`].
+    pub async fn import_undo(
+        &self,
+        id: JobId,
+        node: NodeId,
+        image: &Image,
+        ended: &Ended,
+    ) -> Result<()> {
+        transact!(self.pool, |t| {
+            if !job::finish(t, id, node).await? {
+                return Err(Error::Lost);
+            }
+            task::end(t, id, ended).await?;
+            save::delete(t, image, Status::Deleted, LocationStatus::Deleted).await
         })
     }
 

@@ -129,6 +129,22 @@ impl Db {
         Ok(self.pool.execute_urgently(&sql).await? == 1)
     }
 
+    /// Whether a node has a lease.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn node_lives(&self, node: NodeId) -> Result<bool> {
+        let now = self.pool.dialect().clock_us();
+        let mut sql = Sql::new(format!(
+            "SELECT 1 FROM fresnel_nodes WHERE id = ? AND lease_until_us > {now}"
+        ));
+        Ok(!self
+            .pool
+            .fetch(sql.bind(node.to_string()))
+            .await?
+            .is_empty())
+    }
+
     /// Takes a node away that ends in order. Writes that it leaves behind are dead at once, and its
     /// jobs wait for another.
     ///

@@ -152,9 +152,7 @@ impl Db {
         let project = bounds.project.as_ref();
         let _turn = self.turns.take(project).await;
         let created = transact!(self.pool, |t| {
-            lock(t, project).await?;
-            let used = usage(t, project, &[Sum::Images]).await?;
-            within(IMAGE_COUNT_TOTAL, limit, used.images, 1)?;
+            one_more(t, project, limit).await?;
             for insert in &inserts {
                 t.execute(insert).await?;
             }
@@ -217,6 +215,17 @@ impl Turns {
         waiting.insert(project.to_owned(), Arc::downgrade(&turn));
         turn
     }
+}
+
+/// Takes the project's lock; fails if it may not have one more image.
+pub(super) async fn one_more(
+    t: &mut Transaction,
+    project: Option<&ProjectId>,
+    limit: u64,
+) -> Result<()> {
+    lock(t, project).await?;
+    let used = usage(t, project, &[Sum::Images]).await?;
+    within(IMAGE_COUNT_TOTAL, limit, used.images, 1)
 }
 
 /// Makes a reservation, as a part of the transaction that records the writes.

@@ -79,37 +79,43 @@ impl Db {
     }
 
     async fn delete(&self, image: &Image, to: Status, locations: LocationStatus) -> Result<()> {
-        let now = self.pool.dialect().stored(Utc::now().naive_utc());
-        let id = image.id.as_str();
-        transact!(self.pool, |transaction| {
-            job::cancel(transaction, &image.id).await?;
-            let mut sql = Sql::new(
-                "UPDATE images SET status = ?, deleted = true, deleted_at = ?, updated_at = ? \
-                 WHERE id = ? AND status = ? AND deleted = false",
-            );
-            sql.bind(to.as_str()).bind(now).bind(now);
-            sql.bind(id).bind(image.status.as_str());
-            if transaction.execute(&sql).await? != 1 {
-                return Err(lost(transaction, &image.id).await?);
-            }
-            let mut sql = Sql::new(
-                "UPDATE image_locations SET status = ?, deleted = true, deleted_at = ?, \
-                 updated_at = ? WHERE image_id = ? AND deleted = false",
-            );
-            sql.bind(locations.as_str()).bind(now).bind(now).bind(id);
-            transaction.execute(&sql).await?;
-            for table in ["image_properties", "image_members", "image_tags"] {
-                let mut sql = Sql::new(format!(
-                    "UPDATE {table} SET deleted = true, deleted_at = ?, updated_at = ? \
-                     WHERE image_id = ? AND deleted = false"
-                ));
-                transaction
-                    .execute(sql.bind(now).bind(now).bind(id))
-                    .await?;
-            }
-            Ok(())
-        })
+        transact!(self.pool, |t| { delete(t, image, to, locations).await })
     }
+}
+
+/// [`Db::image_delete`] as a part of a transaction.
+pub(super) async fn delete(
+    t: &mut Transaction,
+    image: &Image,
+    to: Status,
+    locations: LocationStatus,
+) -> Result<()> {
+    let now = t.dialect().stored(Utc::now().naive_utc());
+    let id = image.id.as_str();
+    job::cancel(t, &image.id).await?;
+    let mut sql = Sql::new(
+        "UPDATE images SET status = ?, deleted = true, deleted_at = ?, updated_at = ? \
+         WHERE id = ? AND status = ? AND deleted = false",
+    );
+    sql.bind(to.as_str()).bind(now).bind(now);
+    sql.bind(id).bind(image.status.as_str());
+    if t.execute(&sql).await? != 1 {
+        return Err(lost(t, &image.id).await?);
+    }
+    let mut sql = Sql::new(
+        "UPDATE image_locations SET status = ?, deleted = true, deleted_at = ?, updated_at = ? \
+         WHERE image_id = ? AND deleted = false",
+    );
+    sql.bind(locations.as_str()).bind(now).bind(now).bind(id);
+    t.execute(&sql).await?;
+    for table in ["image_properties", "image_members", "image_tags"] {
+        let mut sql = Sql::new(format!(
+            "UPDATE {table} SET deleted = true, deleted_at = ?, updated_at = ? \
+             WHERE image_id = ? AND deleted = false"
+        ));
+        t.execute(sql.bind(now).bind(now).bind(id)).await?;
+    }
+    Ok(())
 }
 
 /// The statements that write a new image: its own first.

@@ -151,6 +151,14 @@ impl Db {
         })
     }
 
+    /// Records a task on its own.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn task_add(&self, task: &Task) -> Result<()> {
+        transact!(self.pool, |t| { add(t, task).await })
+    }
+
     /// Ends a task on its own; one that has ended stays as it is.
     ///
     /// # Errors

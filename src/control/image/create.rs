@@ -48,14 +48,7 @@ impl Control {
     /// [`Error::DuplicateImage`], [`Error::LimitExceeded`].
     pub async fn image_create(&self, caller: &Caller, new: NewImage) -> Result<Image> {
         caller.may_change()?;
-        self.allow_creation(caller, &new)?;
-        for name in new.properties.keys() {
-            self.allow_property(Operation::Create, name, caller)?;
-        }
-        let mut image = proposed(caller, new)?;
-        image.tags = quota::tags(&self.settings, &image.tags)?;
-        quota::properties(&self.settings, &image)?;
-        text::check(&image)?;
+        let image = self.creatable(caller, new)?;
         let mut bounds = self.bounds(caller).await?;
         loop {
             let created = match &bounds {
@@ -68,6 +61,22 @@ impl Control {
                 Err(error) => self.try_again(&mut bounds, identity, error).await?,
             }
         }
+    }
+
+    /// An image that the caller may create.
+    ///
+    /// # Errors
+    /// As [`Control::image_create`], but those of the database.
+    pub(in crate::control) fn creatable(&self, caller: &Caller, new: NewImage) -> Result<Image> {
+        self.allow_creation(caller, &new)?;
+        for name in new.properties.keys() {
+            self.allow_property(Operation::Create, name, caller)?;
+        }
+        let mut image = proposed(caller, new)?;
+        image.tags = quota::tags(&self.settings, &image.tags)?;
+        quota::properties(&self.settings, &image)?;
+        text::check(&image)?;
+        Ok(image)
     }
 
     fn allow_creation(&self, caller: &Caller, new: &NewImage) -> Result<()> {

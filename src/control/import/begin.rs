@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::{LOCK, Method, Refusal, Web, progress};
+use super::{LOCK, Method, Refusal, Remote, Web, progress};
 use crate::{
     base::secret::Secret,
     control::{
         Caller, Control, Error, Result, Rule,
         db::{self, Bounds, Ended, ImportStart, JobKind, NewJob, Reservation, Stored},
         image::{ATTEMPTS_MAX, now},
-        job::ImportInput,
+        job::{ImportInput, RemoteInput},
         stage::STAGE_HOST,
     },
     model::{
@@ -33,6 +33,8 @@ pub struct ImportRequest {
     pub method: Method,
     /// From where, where the method asks for that.
     pub web: Option<Web>,
+    /// From which image of another service, where the method asks for that.
+    pub remote: Option<Remote>,
     /// With which token others are asked for the client.
     pub token: Option<Secret>,
     /// `stores`.
@@ -87,6 +89,7 @@ impl Control {
             if let (Method::GlanceDirect, Some(host)) = (request.method, self.stage_host(&image)) {
                 return Ok(Begun::Elsewhere(host));
             }
+            self.check_address(request).await?;
             match self.record(caller, &image, request, &stores, stale).await {
                 Ok(()) => {
                     info!(request.id = caller.request_id, image.id = %image.id, method = request.method.as_str(), "Import of image {} begins", image.id);
@@ -133,8 +136,11 @@ impl Control {
             (Method::CopyImage, Status::Active) => {}
             (Method::CopyImage, _) => return Err(Refusal::NotActive.into()),
             (_, Status::Active) => return Err(Refusal::Active.into()),
-            (Method::WebDownload, Status::Queued) | (Method::GlanceDirect, Status::Uploading) => {}
-            (Method::WebDownload, _) => return Err(Refusal::NotQueued(method).into()),
+            (Method::WebDownload | Method::GlanceDownload, Status::Queued)
+            | (Method::GlanceDirect, Status::Uploading) => {}
+            (Method::WebDownload | Method::GlanceDownload, _) => {
+                return Err(Refusal::NotQueued(method).into());
+            }
             (Method::GlanceDirect, _) => return Err(Refusal::NotStaged.into()),
         }
         for (name, format) in [
@@ -145,13 +151,29 @@ impl Control {
                 return Err(Refusal::FormatUnset(name).into());
             }
         }
+        if method == Method::GlanceDownload {
+            check_remote(request.remote.as_ref())?;
+        }
         match method {
             Method::CopyImage => self.allow(Rule::CopyImage, caller, image),
-            Method::GlanceDirect | Method::WebDownload => {
+            Method::GlanceDirect | Method::WebDownload | Method::GlanceDownload => {
                 self.allow(Rule::ModifyImage, caller, image)?;
                 caller.owns(image).then_some(()).ok_or(Error::NotOwner)
             }
         }
+    }
+
+    /// Refuses an address that the operator's policy does not have fetched.
+    async fn check_address(&self, request: &ImportRequest) -> Result<(), Refusal> {
+        if request.method != Method::WebDownload {
+            return Ok(());
+        }
+        let uri = request.web.as_ref().map(|web| web.uri.as_str());
+        let refused = || Refusal::Address(uri.map(str::to_owned));
+        let (Some(uri), Some(web)) = (uri, &self.web) else {
+            return Err(refused());
+        };
+        web.check(uri).await.map_err(|_| refused())
     }
 
     /// The lock of a task that has not been heard of for too long; none where there is no lock.
@@ -185,7 +207,10 @@ impl Control {
     /// Where the image is to go. Empty in single-store mode too, where nobody names the store.
     fn targets(&self, image: &Image, request: &ImportRequest) -> Result<Vec<StoreId>, Refusal> {
         if !self.settings.multistore {
-            return Ok(Vec::new());
+            return match request.method {
+                Method::CopyImage => Err(Refusal::Present(self.stores.default_id().clone())),
+                _ => Ok(Vec::new()),
+            };
         }
         let mut stores = self.chosen(request)?;
         if request.method != Method::CopyImage {
@@ -253,30 +278,22 @@ impl Control {
             after.status = before.status.transition(Status::Importing)?;
         }
         let task = task(caller, request, stores);
-        let is_copy = request.method == Method::CopyImage;
         let job = NewJob {
             id: task.id,
             kind: JobKind::Import,
             image: before.id.clone(),
-            input: ImportInput {
-                certified: self
-                    .certified(before, request.token.as_ref(), is_copy)
-                    .await,
-                method: request.method,
-                web: request.web.clone(),
-                stores: stores.iter().map(|s| s.as_str().to_owned()).collect(),
-                must_succeed: request.must_succeed,
-                project: caller.project.as_ref().map(|p| p.as_str().to_owned()),
-            }
-            .to_json(),
+            input: self.input(caller, before, request, stores).await.to_json(),
         };
         let preempted = self.ended(Err("Expired lock preempted".to_owned()));
         let narrow: fn(Bounds) -> Bounds = match request.method {
             Method::GlanceDirect => Bounds::of_staged_import,
-            Method::WebDownload | Method::CopyImage => Bounds::of_import,
+            Method::WebDownload | Method::GlanceDownload | Method::CopyImage => Bounds::of_import,
         };
         let mut bounds = self.bounds(caller).await?.map(narrow);
         loop {
+            if let (Some(token), Some(_)) = (&request.token, &request.remote) {
+                self.held.keep(job.id, token.clone());
+            }
             let within = bounds.clone().map(|bounds| Reservation {
                 bounds,
                 size_bytes: before.size_bytes,
@@ -293,11 +310,13 @@ impl Control {
                 }),
                 within: within.as_ref(),
             });
-            let error = match begun.await {
-                Ok(()) => return Ok(()),
-                Err(error @ db::Error::OverQuota(_)) => error,
-                Err(error) => return Err(error.into()),
+            let Err(error) = begun.await else {
+                return Ok(());
             };
+            self.held.forget(job.id);
+            if !matches!(error, db::Error::OverQuota(_)) {
+                return Err(error.into());
+            }
             match self.try_again(&mut bounds, narrow, error).await {
                 Ok(()) => {}
                 Err(error @ Error::LimitExceeded { .. }) => {
@@ -306,6 +325,48 @@ impl Control {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    async fn input(
+        &self,
+        caller: &Caller,
+        image: &Image,
+        request: &ImportRequest,
+        stores: &[StoreId],
+    ) -> ImportInput {
+        let is_copy = request.method == Method::CopyImage;
+        let certified = self.certified(image, request.token.as_ref(), is_copy);
+        let remote = request.remote.as_ref().map(|remote| {
+            let service = caller.image_services.iter().find(|service| {
+                let region = remote.region.as_deref().unwrap_or_default();
+                service.region.eq_ignore_ascii_case(region) && service.interface == remote.interface
+            });
+            RemoteInput {
+                endpoint: service.map(|service| service.url.clone()),
+                image: remote.image.clone().unwrap_or_default(),
+                node: self.leases.node().to_string(),
+            }
+        });
+        ImportInput {
+            method: request.method,
+            web: request.web.clone(),
+            remote,
+            stores: stores.iter().map(|s| s.as_str().to_owned()).collect(),
+            must_succeed: request.must_succeed,
+            project: caller.project.as_ref().map(|p| p.as_str().to_owned()),
+            inject: self.injects(caller),
+            creates: false,
+            certified: certified.await,
+        }
+    }
+
+    /// Whether the caller's images get the operator's properties.
+    pub(in crate::control) fn injects(&self, caller: &Caller) -> bool {
+        let inject = self.settings.import.plugins.inject.as_ref();
+        inject.is_some_and(|inject| {
+            let mut roles = caller.roles.iter();
+            !roles.any(|role| inject.spared_roles.contains(role))
+        })
     }
 
     /// A limit is in the way. Glance has answered by the time that it finds out: the task says so,
@@ -345,6 +406,17 @@ impl Control {
             message,
             expires_at: until(now(), lives.unwrap_or(TimeDelta::MAX)),
         }
+    }
+}
+
+fn check_remote(remote: Option<&Remote>) -> Result<(), Refusal> {
+    let region = remote.and_then(|remote| remote.region.as_ref());
+    region.ok_or(Refusal::RemoteUnset("glance_region"))?;
+    let image = remote.and_then(|remote| remote.image.as_ref());
+    let image = image.ok_or(Refusal::RemoteUnset("glance_image_id"))?;
+    match Uuid::try_parse(image) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Refusal::RemoteId(image.clone())),
     }
 }
 

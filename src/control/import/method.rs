@@ -14,6 +14,8 @@ pub enum Method {
     GlanceDirect,
     /// From an address on the web.
     WebDownload,
+    /// From another image service of the catalog.
+    GlanceDownload,
     /// From a store that has them into others.
     CopyImage,
 }
@@ -25,15 +27,32 @@ pub struct Web {
     pub uri: String,
 }
 
+/// What a download from another image service is about: the method's `glance_*` members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// `glance_region`; must be there.
+    pub region: Option<String>,
+    /// `glance_image_id`; must be there, and a UUID.
+    pub image: Option<String>,
+    /// `glance_service_interface`.
+    pub interface: String,
+}
+
 impl Method {
-    /// Every method that works, in the order of Glance's default.
-    pub const ALL: [Self; 2] = [Self::GlanceDirect, Self::CopyImage];
+    /// Every method: in the order of Glance's default, and then what that does not have.
+    pub const ALL: [Self; 4] = [
+        Self::GlanceDirect,
+        Self::WebDownload,
+        Self::CopyImage,
+        Self::GlanceDownload,
+    ];
 
     /// The name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::GlanceDirect => "glance-direct",
             Self::WebDownload => "web-download",
+            Self::GlanceDownload => "glance-download",
             Self::CopyImage => "copy-image",
         }
     }

@@ -52,6 +52,15 @@ pub enum Refusal {
     /// It does not answer.
     #[error("Stage host is unavailable")]
     StageHostSilent,
+    /// `glance-download` must be told more; the name says what.
+    #[error("'{0}' needs to be set for glance-download import method")]
+    RemoteUnset(&'static str),
+    /// The id of an image elsewhere is none.
+    #[error("Remote image id does not look like a UUID: {0}")]
+    RemoteId(String),
+    /// The address of a task is not one that may be asked.
+    #[error("URI for legacy import task does not pass filtering: {0}")]
+    TaskAddress(String),
     /// The address is not one that may be asked.
     #[error("URI for web-download does not pass filtering: {}", .0.as_deref().unwrap_or("None"))]
     Address(Option<String>),

@@ -1,19 +1,21 @@
 //! An import (reference B.3): the source is read once and goes to all stores at once.
 //!
 //! ```text
-//! claim -> end what a dead node began -> source -> attempts -> data::ingest -> record -> unstage
+//! claim -> end what a dead node began -> source -> plugins -> attempts -> data::ingest -> record -> unstage
 //! ```
 //!
 //! It begins again from its source when its node dies, and then goes to the stores that do not have
 //! the image yet. One that fails leaves an image that can be staged again.
 
+mod plugins;
 mod record;
 mod source;
 mod steward;
 
-use std::{convert::identity, sync::Arc};
+use std::{convert::identity, io, pin::pin, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::{Outcome, digest::load};
@@ -24,17 +26,21 @@ use crate::{
         db::{self, Bounds, Job, NodeId, Reservation, Stored},
         import::{LOCK, Method, Web},
         lease::Covered,
+        quota::Growth,
         signature::{self, Certified},
         sweep,
         upload::told,
     },
-    data::{self, Expect, Plane, Receipt, StopReason, WritePlan, ingress, signature::Signature},
-    model::{HashAlgorithm, Image, ProjectId, StoreId},
+    data::{
+        self, DeclaredSize, Expect, Plane, Receipt, StopReason, WritePlan, ingress,
+        signature::Signature,
+    },
+    model::{HashAlgorithm, Image, ImageId, ProjectId, StoreId},
     store::{self, Intent},
 };
 
-use source::Origin;
-use steward::ImportSteward;
+use source::{Change, Coming};
+use steward::{ImportSteward, SPEAK_EVERY};
 
 pub(super) use source::is_possible;
 
@@ -45,15 +51,35 @@ pub struct ImportInput {
     pub method: Method,
     /// From where, for some methods.
     pub web: Option<Web>,
+    /// From which image of another service, for some methods.
+    #[serde(default)]
+    pub remote: Option<RemoteInput>,
     /// Where they go; empty in single-store mode.
     pub stores: Vec<String>,
     /// Whether one store that fails fails all.
     pub must_succeed: bool,
     /// The project that asked, whose quota it is.
     pub project: Option<String>,
+    /// Whether the image gets the operator's properties.
+    #[serde(default)]
+    pub inject: bool,
+    /// Whether the image is the task's own, and goes with its failure.
+    #[serde(default)]
+    pub creates: bool,
     /// The certificate of the image's signature.
     #[serde(default)]
     pub(in crate::control) certified: Option<Certified>,
+}
+
+/// An image of another service. The token with which it is asked for is in one node's memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteInput {
+    /// The service's address; none where the user's catalog has none.
+    pub endpoint: Option<String>,
+    /// The image's id there.
+    pub image: String,
+    /// The node that has the token.
+    pub node: String,
 }
 
 impl ImportInput {
@@ -68,6 +94,9 @@ impl ImportInput {
     }
 }
 
+/// What the bytes must be, and who must have signed them.
+type Demands = (Expect, Option<Signature>);
+
 /// An import that this node has.
 struct Import<'a> {
     control: &'a Arc<Control>,
@@ -76,6 +105,10 @@ struct Import<'a> {
     input: ImportInput,
     /// Stores that do not have the image yet.
     targets: Vec<StoreId>,
+    /// What the image is, beside its data, once a store has it.
+    change: Change,
+    /// Reserves for bytes whose number nobody said.
+    growth: Option<Arc<Growth>>,
 }
 
 /// How an import went wrong.
@@ -97,7 +130,8 @@ pub(super) async fn run(
     node: NodeId,
 ) -> Result<Outcome> {
     let Some(input) = ImportInput::of(job) else {
-        warn!(image.id = %job.image, input = job.input, "A job that makes no sense");
+        // Its input may name an address with credentials.
+        warn!(image.id = %job.image, job.id = %job.id, "A job that makes no sense");
         return drop_it(control, job, node, "Task failed due to Internal Error").await;
     };
     let Some(image) = load(control, &job.image).await? else {
@@ -110,13 +144,7 @@ pub(super) async fn run(
         return drop_it(control, job, node, "Task lost the lock of its image").await;
     }
     sweep::end_dead(control, node, &image.id).await?;
-    let import = Import {
-        targets: missing(control, &input, &image),
-        control,
-        job,
-        node,
-        input,
-    };
+    let import = Import::of(control, job, node, input, &image);
     import.carry_out(plane, image).await
 }
 
@@ -128,13 +156,7 @@ pub(super) async fn give_up(control: &Arc<Control>, job: &Job, node: NodeId) -> 
             .await
             .map(drop);
     };
-    let import = Import {
-        targets: missing(control, &input, &image),
-        control,
-        job,
-        node,
-        input,
-    };
+    let import = Import::of(control, job, node, input, &image);
     let failed = Failed::of("Task was begun too often and never ended");
     import.fail(failed).await.map(drop)
 }
@@ -161,50 +183,50 @@ fn missing(control: &Control, input: &ImportInput, image: &Image) -> Vec<StoreId
     stores.filter(|store| !has(store)).collect()
 }
 
-impl Import<'_> {
-    async fn carry_out(self, plane: &Plane, image: Image) -> Result<Outcome> {
-        let origin = match source::open(&self, &image).await? {
-            Ok(origin) => origin,
-            Err(failed) => return self.fail(failed).await,
+impl<'a> Import<'a> {
+    fn of(
+        control: &'a Arc<Control>,
+        job: &'a Job,
+        node: NodeId,
+        input: ImportInput,
+        image: &Image,
+    ) -> Self {
+        Self {
+            targets: missing(control, &input, image),
+            control,
+            job,
+            node,
+            input,
+            change: Change::default(),
+            growth: None,
+        }
+    }
+
+    async fn carry_out(mut self, plane: &Plane, image: Image) -> Result<Outcome> {
+        let prepared = Box::pin(self.prepare(plane, &image));
+        let (coming, (expect, signature)) = match self.heard(prepared).await? {
+            Some(Ok(prepared)) => prepared,
+            Some(Err(failed)) => return self.fail(failed).await,
+            None => return Ok(Outcome::Lost),
         };
-        let (expect, signature) = match self.demands(&image) {
-            Ok(demands) => demands,
-            Err(message) => return self.fail(Failed::of(message)).await,
-        };
-        let (intents, lost) = match self.intents(&origin).await {
+        self.change = coming.change.clone();
+        let (intents, lost) = match self.intents(coming.size).await {
             Ok(intents) => intents,
             Err(failed) => return self.fail(failed).await,
         };
         if intents.is_empty() {
             return self.fail(Failed::without_stores(lost)).await;
         }
-        let Attempts {
-            covered,
-            targets,
-            writes,
-        } = self.control.attempts(intents, self.input.must_succeed);
-        let reservation = self.reservation(&origin);
-        let control = self.control;
-        let recorded = control.db.import_writes(
-            self.job.id,
-            &image.id,
-            self.node,
-            &writes,
-            reservation.as_ref(),
-        );
-        match recorded.await {
-            Ok(()) => {}
+        let attempts = self.control.attempts(intents, self.input.must_succeed);
+        match self.record_writes(&attempts, coming.size).await {
+            Ok(growth) => self.growth = growth,
             Err(db::Error::Lost) => {
-                covered.settle();
+                attempts.covered.settle();
                 return Ok(Outcome::Lost);
             }
             Err(error @ db::Error::OverQuota(_)) => {
-                covered.settle();
-                let mut bounds = reservation.map(|reservation| reservation.bounds);
-                let told = control.try_again(&mut bounds, identity, error).await;
-                let told = told
-                    .err()
-                    .map_or_else(String::new, |error| error.to_string());
+                attempts.covered.settle();
+                let told = self.over_quota(coming.size, error).await;
                 return self.fail(Failed::of(told)).await;
             }
             // Perhaps it was written: the sweep looks.
@@ -212,30 +234,101 @@ impl Import<'_> {
         }
         let plan = WritePlan {
             image: image.id.clone(),
-            size: origin.size(),
-            limit_bytes: control.settings.image_size_cap_bytes,
-            targets,
-            os_hash_algo: Some(self.algorithm(&image)),
+            size: coming.size,
+            limit_bytes: self.control.settings.image_size_cap_bytes,
+            targets: attempts.targets,
+            os_hash_algo: Some(self.algorithm(&image, coming.is_copy)),
             expect: Some(expect),
-            known: origin.known(&image),
+            known: coming.known.clone(),
             signature,
         };
-        let steward = ImportSteward::new(&self, covered.transfer().clone(), lost);
+        self.transfer(plane, &plan, coming, attempts.covered, lost)
+            .await
+    }
+
+    /// The bytes as they go into the stores, and what they must be.
+    async fn prepare(
+        &self,
+        plane: &Plane,
+        image: &Image,
+    ) -> Result<Result<(Coming, Demands), Failed>> {
+        let coming = match source::open(self, plane, image).await? {
+            Ok(coming) => coming,
+            Err(failed) => return Ok(Err(failed)),
+        };
+        let with = |coming: &Coming| {
+            let mut image = image.clone();
+            coming.change.apply(&mut image);
+            image
+        };
+        let before = with(&coming);
+        let coming = match self.plugged(plane, coming, &before).await {
+            Ok(coming) => coming,
+            Err(failed) => return Ok(Err(failed)),
+        };
+        let demands = self.demands(&with(&coming)).map_err(Failed::of);
+        Ok(demands.map(|demands| (coming, demands)))
+    }
+
+    /// Does what may take long while the task says that it lives. None: somebody took its lock for
+    /// stale.
+    async fn heard<T>(&self, work: impl Future<Output = Result<T>>) -> Result<Option<T>> {
+        let mut work = pin!(work);
+        loop {
+            match timeout(SPEAK_EVERY, &mut work).await {
+                Ok(done) => return done.map(Some),
+                Err(_) if self.control.db.task_progress(self.job.id, None).await? => {}
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    async fn record_writes(
+        &self,
+        attempts: &Attempts,
+        size: DeclaredSize,
+    ) -> db::Result<Option<Arc<Growth>>> {
+        let (db, writes) = (&self.control.db, &attempts.writes);
+        let (id, image) = (self.job.id, &self.job.image);
+        let reservation = self.reservation(size);
+        db.import_writes(id, image, self.node, writes, reservation.as_ref())
+            .await?;
+        let attempts = writes.iter().map(|write| write.attempt).collect();
+        Ok(reservation.and_then(|reservation| Growth::of(db, reservation, attempts)))
+    }
+
+    /// What a task says whose project has no room.
+    async fn over_quota(&self, size: DeclaredSize, error: db::Error) -> String {
+        let mut bounds = self.reservation(size).map(|reservation| reservation.bounds);
+        let told = self.control.try_again(&mut bounds, identity, error).await;
+        let told = told.err();
+        told.map_or_else(String::new, |error| error.to_string())
+    }
+
+    async fn transfer(
+        self,
+        plane: &Plane,
+        plan: &WritePlan,
+        mut coming: Coming,
+        covered: Covered,
+        lost: Vec<StoreId>,
+    ) -> Result<Outcome> {
         // How fast its own stores are read is not the source's fault.
         let mut plane = plane.clone();
-        if origin.is_ours() {
+        if coming.is_ours {
             plane.settings.min_rate_bytes_per_second = 0;
         }
-        let moved = {
-            let mut source = origin.source(&plane);
-            ingress::ingest(&plane, &plan, source.as_mut(), &steward).await
-        };
+        let steward = ImportSteward::new(&self, covered.transfer().clone(), lost);
+        let source = coming.source.as_mut();
+        let moved = ingress::ingest(&plane, plan, source, &steward).await;
         let lost = steward.finish();
-        self.settle(moved, covered, lost).await
+        // Files of plugins go before the end is recorded.
+        drop(coming.source);
+        self.settle(moved, covered, lost, coming.is_ours).await
     }
 
     /// What the bytes must be, and who must have signed them.
-    fn demands(&self, image: &Image) -> Result<(Expect, Option<Signature>), String> {
+    fn demands(&self, image: &Image) -> Result<Demands, String> {
         let expect = self.control.expect(image);
         let expect = expect.map_err(|error| error.to_string())?;
         let certified = self.input.certified.as_ref();
@@ -248,6 +341,7 @@ impl Import<'_> {
         moved: data::Result<Vec<Receipt>>,
         covered: Covered,
         lost: Vec<StoreId>,
+        is_ours: bool,
     ) -> Result<Outcome> {
         match moved {
             Ok(receipts) if self.input.must_succeed => self.record_all(&receipts, covered).await,
@@ -266,7 +360,11 @@ impl Import<'_> {
             Err(error) => {
                 warn!(image.id = %self.job.image, %error, cause = ?std::error::Error::source(&error), "An import failed");
                 self.control.undo(covered).await;
-                let message = told(self.job.image.clone(), error).to_string();
+                let refused = self.growth.as_ref().and_then(|growth| growth.refused());
+                let message = match refused {
+                    Some(refused) => refused.to_string(),
+                    None => words(&self.job.image, error, is_ours),
+                };
                 let stores = lost;
                 self.fail(Failed { message, stores }).await
             }
@@ -276,13 +374,13 @@ impl Import<'_> {
     /// Where in each store the bytes go, and the stores that cannot even say that.
     async fn intents(
         &self,
-        origin: &Origin,
+        size: DeclaredSize,
     ) -> Result<(Vec<(StoreId, Intent)>, Vec<StoreId>), Failed> {
         let (mut intents, mut lost) = (Vec::new(), Vec::new());
         for store in &self.targets {
             let intent = match self.control.stores.get(store) {
                 Some(_) => {
-                    let intent = self.control.intend(store, &self.job.image, origin.size());
+                    let intent = self.control.intend(store, &self.job.image, size);
                     intent.await
                 }
                 None => Err(store::Error::Unavailable(store.clone()).into()),
@@ -304,7 +402,7 @@ impl Import<'_> {
     }
 
     /// The legacy quota is judged by each write, as in Glance; Keystone's limits were before.
-    fn reservation(&self, origin: &Origin) -> Option<Reservation> {
+    fn reservation(&self, size: DeclaredSize) -> Option<Reservation> {
         let limit_bytes = match &self.control.limits {
             None => self.control.settings.user_storage_quota_bytes?,
             Some(_) => return None,
@@ -318,20 +416,41 @@ impl Import<'_> {
                 uploading_max: None,
                 staged_max_mib: None,
             },
-            size_bytes: origin.size().hint(),
+            size_bytes: size.hint(),
         })
     }
 
     /// A copy is hashed as its image was.
-    fn algorithm(&self, image: &Image) -> HashAlgorithm {
-        let own = image.os_hash_algo.as_deref();
-        let own = own.filter(|_| self.input.method == Method::CopyImage);
+    fn algorithm(&self, image: &Image, is_copy: bool) -> HashAlgorithm {
+        let own = image.os_hash_algo.as_deref().filter(|_| is_copy);
         let own = own.and_then(|name| name.parse().ok());
         own.unwrap_or(self.control.settings.hashing_algorithm)
     }
 
     fn is_copy(&self) -> bool {
         self.input.method == Method::CopyImage
+    }
+
+    /// Whether a failure is every store's, because Glance undoes with it what it did for all of them.
+    fn blames_all(&self) -> bool {
+        let converts = self.control.settings.import.plugins.stage.convert.is_some();
+        match self.input.method {
+            Method::WebDownload | Method::GlanceDownload => true,
+            Method::GlanceDirect => converts,
+            Method::CopyImage => false,
+        }
+    }
+}
+
+/// What a task says of data that did not arrive. Of our own stores users learn no more.
+fn words(image: &ImageId, error: data::Error, is_ours: bool) -> String {
+    match error {
+        data::Error::Client(cause) if !is_ours || cause.kind() == io::ErrorKind::InvalidData => {
+            format!("The data cannot be read: {cause}")
+        }
+        data::Error::Client(_) => "The data cannot be read".to_owned(),
+        data::Error::TooSlow => "The data comes too slowly".to_owned(),
+        other => told(image.clone(), other).to_string(),
     }
 }
 

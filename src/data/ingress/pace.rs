@@ -10,7 +10,7 @@ pub const PACE_WINDOW: Duration = Duration::from_secs(10);
 /// The sender's rate, over the time in which we waited for it: what it loses to a slow store of
 /// ours is not held against it.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(in crate::data) struct Pace {
     min_rate_bytes_per_second: u64,
     waited: Duration,
     received_bytes: u64,
@@ -18,7 +18,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// A rate of 0 never fails.
-    pub(super) fn new(min_rate_bytes_per_second: u64) -> Self {
+    pub(in crate::data) fn new(min_rate_bytes_per_second: u64) -> Self {
         Self {
             min_rate_bytes_per_second,
             waited: Duration::ZERO,
@@ -27,7 +27,7 @@ impl Pace {
     }
 
     /// Adds one wait; at the end of a window fails with [`Error::TooSlow`] or starts the next.
-    pub(super) fn waited(&mut self, wait: Duration, received_bytes: usize) -> Result<()> {
+    pub(in crate::data) fn waited(&mut self, wait: Duration, received_bytes: usize) -> Result<()> {
         self.waited += wait;
         self.received_bytes += received_bytes as u64;
         if self.waited < PACE_WINDOW {

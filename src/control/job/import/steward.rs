@@ -10,29 +10,21 @@ use metrics::counter;
 use parking_lot::Mutex;
 use tracing::{debug, warn};
 
-use super::{Import, record};
+use super::Import;
 use crate::{
-    control::{
-        Control,
-        db::{Job, NodeId},
-        lease::Transfer,
-    },
+    control::lease::Transfer,
     data::{Receipt, Steward, StopReason},
     model::{Attempt, StoreId},
     store,
 };
 
 /// How often the task says how far it is: others take the lock of one that says nothing for an hour.
-const SPEAK_EVERY: Duration = Duration::from_secs(60);
+pub(super) const SPEAK_EVERY: Duration = Duration::from_secs(60);
 
 /// Hears how far an import is.
 pub(super) struct ImportSteward<'a> {
-    control: &'a Arc<Control>,
-    job: &'a Job,
-    node: NodeId,
+    import: &'a Import<'a>,
     transfer: Arc<Transfer>,
-    /// Each store's success is recorded on its own.
-    each: bool,
     state: Mutex<State>,
     /// One record at a time.
     records: tokio::sync::Mutex<()>,
@@ -45,13 +37,10 @@ struct State {
 
 impl<'a> ImportSteward<'a> {
     /// `lost` are stores that failed before the first byte.
-    pub(super) fn new(import: &Import<'a>, transfer: Arc<Transfer>, lost: Vec<StoreId>) -> Self {
+    pub(super) fn new(import: &'a Import<'a>, transfer: Arc<Transfer>, lost: Vec<StoreId>) -> Self {
         Self {
-            control: import.control,
-            job: import.job,
-            node: import.node,
+            import,
             transfer,
-            each: !import.input.must_succeed,
             state: Mutex::new(State {
                 spoke_at: Instant::now(),
                 lost,
@@ -84,42 +73,50 @@ impl Steward for ImportSteward<'_> {
         if let Some(reason) = self.transfer.stop_reason() {
             return Err(reason);
         }
+        if let Some(growth) = &self.import.growth {
+            growth.extend(received_bytes).await?;
+        }
         if !self.is_due() {
             return Ok(());
         }
         let message = format!("Copied {} MiB", received_bytes >> 20);
-        let spoken = self.control.db.task_progress(self.job.id, Some(&message));
+        let spoken = self
+            .import
+            .control
+            .db
+            .task_progress(self.import.job.id, Some(&message));
         match spoken.await {
             Ok(true) => Ok(()),
             // Somebody took the lock for stale.
             Ok(false) => Err(StopReason::LeaseLost),
             Err(error) => {
-                warn!(image.id = %self.job.image, %error, "Could not say how far an import is");
+                warn!(image.id = %self.import.job.image, %error, "Could not say how far an import is");
                 Ok(())
             }
         }
     }
 
     async fn opened(&self, attempt: Attempt, object: &str) -> Result<(), StopReason> {
-        self.control.opened(&self.transfer, attempt, object).await
+        let control = self.import.control;
+        control.opened(&self.transfer, attempt, object).await
     }
 
     async fn stored(&self, receipt: &Receipt) {
-        debug!(image.id = %self.job.image, store = %receipt.store, url = receipt.url, "Stored");
-        if !self.each {
+        let (image, store) = (&self.import.job.image, &receipt.store);
+        debug!(image.id = %image, %store, url = receipt.url, "Stored");
+        // With the others, when all have it.
+        if self.import.input.must_succeed {
             return;
         }
         let _alone = self.records.lock().await;
-        let (control, job) = (self.control, self.job);
-        if let Err(error) = record::one(control, job, self.node, &self.transfer, receipt).await {
-            let store = &receipt.store;
-            warn!(image.id = %job.image, %store, %error, "Could not record what was stored");
+        if let Err(error) = self.import.record_one(&self.transfer, receipt).await {
+            warn!(image.id = %image, %store, %error, "Could not record what was stored");
             self.state.lock().lost.push(store.clone());
         }
     }
 
     fn lost(&self, store: &StoreId, error: &store::Error) {
-        warn!(image.id = %self.job.image, %store, %error, "An import failed in store {store}");
+        warn!(image.id = %self.import.job.image, %store, %error, "An import failed in store {store}");
         self.state.lock().lost.push(store.clone());
     }
 
