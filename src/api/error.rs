@@ -410,6 +410,7 @@ fn of_location(refusal: &Refusal) -> Verdict {
         | Refusal::DataInUse(_) => (StatusCode::CONFLICT, Explanation),
         Refusal::Position(_)
         | Refusal::Unusable
+        | Refusal::Filtered(_)
         | Refusal::Duplicate(_)
         | Refusal::Present(_)
         | Refusal::Metadata { .. }

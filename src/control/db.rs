@@ -45,7 +45,7 @@ pub use import::{ImportEnd, ImportStart, Stale};
 pub use job::{Job, JobId, JobKind, NewJob};
 pub use journal::{DeadWrite, NewWrite, NodeId};
 pub use list::{Column, Comparison, Direction, Filter, ListQuery, Listed, SortKey, TimeColumn};
-pub use location::Claim;
+pub use location::{Claim, Rest, Work};
 pub use quota::{
     Bounds, IMAGE_COUNT_TOTAL, IMAGE_COUNT_UPLOADING, IMAGE_SIZE_TOTAL, IMAGE_STAGE_TOTAL, Over,
     Reservation, Stored, Usage,

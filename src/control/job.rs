@@ -177,7 +177,7 @@ async fn failed(control: &Arc<Control>, job: &Job, node: NodeId, error: &Error) 
     } else {
         warn!(image.id = %id, job = kind, attempts, %error, "A job failed for good");
         match job.kind {
-            JobKind::Digest => digest::give_up(control, job, node).await,
+            JobKind::Digest => digest::give_up(control, job, node, error).await,
             JobKind::Import => import::give_up(control, job, node).await,
         }
     };

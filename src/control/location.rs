@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Control, Result,
-    db::{self, Claim, NewJob},
+    db::{self, Claim, Work},
     quota,
 };
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
 
 pub use refusal::Refusal;
 pub use register::Registration;
+pub(super) use register::is_of_web;
 pub use validation::HashField;
 
 /// Schemes of which clients may name no address: the files of this host, and configuration.
@@ -99,22 +100,22 @@ impl Control {
         self.stores.by_url(url)
     }
 
-    /// Saves an image and the job that goes with it; new locations only if no other image has
-    /// their objects.
+    /// Saves an image and what goes on with it; new locations only if no other image has their
+    /// objects.
     pub(in crate::control) async fn save_located(
         &self,
         before: &Image,
         after: &Image,
-        job: Option<&NewJob>,
+        work: Option<&Work<'_>>,
     ) -> db::Result<()> {
         let there = |new: &&Location| before.locations.iter().any(|old| old.url == new.url);
         let new = after.locations.iter().filter(|new| !there(new));
         let objects: Vec<Object<'_>> = new.filter_map(|new| self.object(new)).collect();
-        if objects.is_empty() && job.is_none() {
+        if objects.is_empty() && work.is_none() {
             return self.db.image_save(before, after).await;
         }
         let claims: Vec<Claim<'_>> = objects.iter().map(Object::claim).collect();
-        self.db.location_save(before, after, &claims, job).await
+        self.db.location_save(before, after, &claims, work).await
     }
 
     fn object(&self, location: &Location) -> Option<Object<'_>> {

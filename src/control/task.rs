@@ -2,8 +2,17 @@
 
 mod create;
 
-use super::{Caller, Control, Error, Result, Rule, db, db::TaskQuery, policy::Target};
-use crate::model::{ImageId, Task, TaskId};
+use chrono::{NaiveDateTime, TimeDelta};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Caller, Control, Error, Result, Rule,
+    db::{self, Ended, TaskQuery},
+    image::now,
+    policy::Target,
+};
+use crate::model::{ImageId, ProjectId, Task, TaskId, TaskStatus};
 
 pub use create::NewTask;
 
@@ -49,5 +58,41 @@ impl Control {
             true => Ok(task),
             false => Err(Error::TaskHidden(id)),
         }
+    }
+
+    /// A task that ends now.
+    pub(super) fn ended(&self, outcome: Result<Value, String>) -> Ended {
+        let lives = TimeDelta::from_std(self.settings.import.task_time_to_live);
+        let expires_at = now().checked_add_signed(lives.unwrap_or(TimeDelta::MAX));
+        let (status, result, message) = match outcome {
+            Ok(result) => (TaskStatus::Success, result, None),
+            Err(message) => (TaskStatus::Failure, Value::Null, Some(message)),
+        };
+        Ended {
+            status,
+            result,
+            message,
+            expires_at: expires_at.unwrap_or(NaiveDateTime::MAX),
+        }
+    }
+}
+
+/// A task that a caller begins.
+pub(super) fn begun(caller: &Caller, kind: &str, image: Option<ImageId>, input: Value) -> Task {
+    let now = now();
+    Task {
+        id: Uuid::new_v4(),
+        kind: kind.to_owned(),
+        status: TaskStatus::Pending,
+        owner: caller.project.clone().unwrap_or(ProjectId::new("")),
+        image,
+        request_id: Some(caller.request_id.clone()),
+        user_id: caller.user.clone(),
+        expires_at: None,
+        created_at: now,
+        updated_at: now,
+        input,
+        result: Value::Null,
+        message: None,
     }
 }

@@ -12,6 +12,8 @@ pub type TaskId = uuid::Uuid;
 
 /// The type of a task that imports an image.
 pub const API_IMAGE_IMPORT: &str = "api_image_import";
+/// The type of a task that registers a location.
+pub const LOCATION_IMPORT: &str = "location_import";
 /// The type of a task of `POST /v2/tasks`.
 pub const IMPORT: &str = "import";
 

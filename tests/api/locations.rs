@@ -44,6 +44,21 @@ fn register(app: &TestApp, image: &str, body: Value) {
     assert!(answer.body.is_empty());
 }
 
+/// Type, status and message of the image's one task.
+#[track_caller]
+fn task(app: &TestApp, image: &str) -> (String, String, String) {
+    let tasks = app.get(&format!("{image}/tasks")).json();
+    let [task] = tasks["tasks"].as_array().unwrap().as_slice() else {
+        panic!("{tasks}");
+    };
+    let text = |key: &str| task[key].as_str().unwrap_or_default().to_owned();
+    (text("type"), text("status"), text("message"))
+}
+
+fn success() -> (String, String, String) {
+    ("location_import".into(), "success".into(), String::new())
+}
+
 #[track_caller]
 fn refused(app: &TestApp, image: &str, body: Value) -> (u16, String) {
     let answer = app.post(&format!("{image}/locations"), &body);
@@ -79,6 +94,7 @@ fn registered_bytes_are_active_at_once_and_get_their_digests() {
     let shown = app.get(&image).json();
     assert_eq!(shown["checksum"], hex(MessageDigest::md5(), BYTES));
     assert_eq!(shown["os_hash_value"], hex(MessageDigest::sha512(), BYTES));
+    assert_eq!(task(&app, &image), success());
     assert_eq!(app.get(&format!("{image}/file")).body, BYTES);
 }
 
@@ -107,6 +123,12 @@ fn bytes_of_another_digest_are_given_back() {
     assert!(left.iter().all(|key| shown[key] == Value::Null), "{shown}");
     assert_eq!(locations(&app, &image), json!([]));
     assert!(app.has_object(&url));
+    let (_, status, message) = task(&app, &image);
+    assert_eq!(status, "failure");
+    assert!(
+        message.contains("not matched with actual os_hash_value"),
+        "{message}"
+    );
     register(&app, &image, json!({"url": url}));
 }
 
@@ -132,6 +154,7 @@ fn without_do_secure_hash_the_service_is_believed() {
     );
     let (plain, url) = (queued(&app), app.object(BYTES));
     register(&app, &plain, json!({"url": url, "validation_data": {}}));
+    assert_eq!(task(&app, &plain), success());
     let shown = app.get(&plain).json();
     assert_eq!(
         (&shown["status"], &shown["os_hash_algo"]),

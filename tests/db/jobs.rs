@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fresnel::{
-    control::db::{Claim, Db, Error, Job, JobKind, NewJob, NodeId},
-    model::{Image, ImageId, Status},
+    control::db::{Claim, Db, Ended, Error, Job, JobKind, NewJob, NodeId},
+    model::{Image, ImageId, Status, TaskStatus},
 };
 
 use super::{admin, claims, full, image, location};
@@ -42,6 +42,15 @@ async fn with_job(db: &Db) -> (Image, NewJob) {
     };
     db.job_add(&job).await.unwrap();
     (read(db, &image.id).await, job)
+}
+
+fn ended() -> Ended {
+    Ended {
+        status: TaskStatus::Success,
+        result: serde_json::Value::Null,
+        message: None,
+        expires_at: chrono::DateTime::UNIX_EPOCH.naive_utc(),
+    }
 }
 
 async fn read(db: &Db, id: &ImageId) -> Image {
@@ -90,15 +99,21 @@ async fn a_job_and_its_image_end_together(db: Db) {
     after.os_hash_value = Some("cd".repeat(64));
     let mut moved = before.clone();
     moved.status = Status::Deactivated;
-    let lost = db.job_finish(job.id, node, &moved, &after).await;
+    let lost = db
+        .job_finish(job.id, node, (&moved, &after), &ended())
+        .await;
     assert!(matches!(lost, Err(Error::Conflict)), "{lost:?}");
     assert!(db.job_holds(job.id, node).await.unwrap());
-    db.job_finish(job.id, node, &before, &after).await.unwrap();
+    db.job_finish(job.id, node, (&before, &after), &ended())
+        .await
+        .unwrap();
     assert_eq!(
         read(&db, &before.id).await.os_hash_value,
         after.os_hash_value
     );
-    let again = db.job_finish(job.id, node, &before, &after).await;
+    let again = db
+        .job_finish(job.id, node, (&before, &after), &ended())
+        .await;
     assert!(matches!(again, Err(Error::Lost)), "{again:?}");
 }
 
@@ -108,7 +123,9 @@ async fn a_sleeper_records_nothing(db: Db) {
     db.job_claim(job.id, sleeper).await.unwrap();
     let mut after = before.clone();
     after.os_hash_value = None;
-    let late = db.job_finish(job.id, sleeper, &before, &after).await;
+    let late = db
+        .job_finish(job.id, sleeper, (&before, &after), &ended())
+        .await;
     assert!(matches!(late, Err(Error::Lost)), "{late:?}");
     assert_eq!(read(&db, &before.id).await, before);
     assert!(waiting(&db).await.is_some());

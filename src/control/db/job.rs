@@ -20,6 +20,7 @@ use super::{
     rows::cell,
     save,
     sql::Sql,
+    task::{self, Ended},
 };
 use crate::model::{Image, ImageId};
 
@@ -31,7 +32,7 @@ pub type JobId = Uuid;
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JobKind {
-    /// Computes the digests of an image whose bytes a client has registered.
+    /// Computes the digests of an image whose bytes a client has registered. Its id is that of the task.
     Digest,
     /// Puts an image into its stores. Its id is that of the task and of the lock on the image.
     Import,
@@ -132,7 +133,8 @@ impl Db {
         Ok(!self.pool.fetch(&sql).await?.is_empty())
     }
 
-    /// Ends a job and records what it did to its image, all or nothing: see [`Db::image_save`].
+    /// Ends a job and its task, and records what it did to its image, all or nothing: see
+    /// [`Db::image_save`].
     ///
     /// # Errors
     /// [`Error::Lost`] when the job is not the node's any more; [`Error::Conflict`] when the image
@@ -141,13 +143,14 @@ impl Db {
         &self,
         id: JobId,
         node: NodeId,
-        before: &Image,
-        after: &Image,
+        (before, after): (&Image, &Image),
+        ended: &Ended,
     ) -> Result<()> {
         transact!(self.pool, |t| {
             if !finish(t, id, node).await? {
                 return Err(Error::Lost);
             }
+            task::end(t, id, ended).await?;
             save::save(t, before, after).await
         })
     }

@@ -11,8 +11,9 @@ use super::{
     rows::cell,
     save,
     sql::Sql,
+    task::{self, Ended},
 };
-use crate::model::{Image, ImageId};
+use crate::model::{Image, ImageId, Task};
 
 /// An object of a store that an image is about to claim.
 #[derive(Clone, Copy)]
@@ -23,8 +24,26 @@ pub struct Claim<'a> {
     pub is_same: &'a (dyn Fn(&str) -> bool + Sync),
 }
 
+/// What registering a location begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Work<'a> {
+    /// What clients see of it.
+    pub task: &'a Task,
+    /// What is left to do.
+    pub rest: Rest<'a>,
+}
+
+/// What a registered location still needs.
+#[derive(Clone, Copy, Debug)]
+pub enum Rest<'a> {
+    /// A job, whose id is the task's.
+    Job(&'a NewJob),
+    /// Nothing: so the task ends.
+    Nothing(&'a Ended),
+}
+
 impl Db {
-    /// [`Db::image_save`] of an image with new locations, and the job that goes with them: all or
+    /// [`Db::image_save`] of an image with new locations, and the task that goes with them: all or
     /// nothing, and one after the other, so that of two images that claim an object one gets it.
     ///
     /// # Errors
@@ -35,7 +54,7 @@ impl Db {
         before: &Image,
         after: &Image,
         claims: &[Claim<'_>],
-        job: Option<&NewJob>,
+        work: Option<&Work<'_>>,
     ) -> Result<()> {
         transact!(self.pool, |t| {
             one_at_a_time(t).await?;
@@ -44,8 +63,12 @@ impl Db {
                     return Err(Error::Taken);
                 }
             }
-            if let Some(job) = job {
-                job::add(t, job).await?;
+            if let Some(work) = work {
+                task::add(t, work.task).await?;
+                match work.rest {
+                    Rest::Job(job) => job::add(t, job).await?,
+                    Rest::Nothing(ended) => task::end(t, work.task.id, ended).await?,
+                }
             }
             save::save(t, before, after).await
         })

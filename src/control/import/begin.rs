@@ -1,6 +1,6 @@
 //! The request: Glance's checks in its order, then one transaction.
 
-use chrono::{NaiveDateTime, TimeDelta};
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -10,15 +10,13 @@ use crate::{
     base::secret::Secret,
     control::{
         Caller, Control, Error, Result, Rule,
-        db::{self, Bounds, Ended, ImportStart, JobKind, NewJob, Reservation, Stored},
+        db::{self, Bounds, ImportStart, JobKind, NewJob, Reservation, Stored},
         image::{ATTEMPTS_MAX, now},
         job::{ImportInput, RemoteInput},
         stage::STAGE_HOST,
+        task,
     },
-    model::{
-        Image, ImageId, ProjectId, Status, StoreId, Task, TaskId, TaskStatus,
-        task::API_IMAGE_IMPORT,
-    },
+    model::{Image, ImageId, Status, StoreId, Task, TaskId, TaskStatus, task::API_IMAGE_IMPORT},
 };
 
 /// A lock whose task has not been heard of for so long is no lock any more.
@@ -277,7 +275,7 @@ impl Control {
         if request.method != Method::CopyImage {
             after.status = before.status.transition(Status::Importing)?;
         }
-        let task = task(caller, request, stores);
+        let task = new_task(caller, request, stores);
         let job = NewJob {
             id: task.id,
             kind: JobKind::Import,
@@ -392,21 +390,6 @@ impl Control {
         task.expires_at = Some(ended.expires_at);
         Ok(self.db.import_refused(&task, before, &after).await?)
     }
-
-    /// A task that ends now.
-    pub(in crate::control) fn ended(&self, outcome: Result<Value, String>) -> Ended {
-        let lives = TimeDelta::from_std(self.settings.import.task_time_to_live);
-        let (status, result, message) = match outcome {
-            Ok(result) => (TaskStatus::Success, result, None),
-            Err(message) => (TaskStatus::Failure, Value::Null, Some(message)),
-        };
-        Ended {
-            status,
-            result,
-            message,
-            expires_at: until(now(), lives.unwrap_or(TimeDelta::MAX)),
-        }
-    }
 }
 
 fn check_remote(remote: Option<&Remote>) -> Result<(), Refusal> {
@@ -420,36 +403,18 @@ fn check_remote(remote: Option<&Remote>) -> Result<(), Refusal> {
     }
 }
 
-fn until(now: NaiveDateTime, lives: TimeDelta) -> NaiveDateTime {
-    now.checked_add_signed(lives).unwrap_or(NaiveDateTime::MAX)
-}
-
-fn task(caller: &Caller, request: &ImportRequest, stores: &[StoreId]) -> Task {
+fn new_task(caller: &Caller, request: &ImportRequest, stores: &[StoreId]) -> Task {
     // In single-store mode Glance names the one store None.
     let backend: Vec<Value> = match stores {
         [] => vec![Value::Null],
         stores => stores.iter().map(|store| store.as_str().into()).collect(),
     };
-    let now = now();
-    Task {
-        id: Uuid::new_v4(),
-        kind: API_IMAGE_IMPORT.to_owned(),
-        status: TaskStatus::Pending,
-        owner: caller.project.clone().unwrap_or(ProjectId::new("")),
-        image: Some(request.image.clone()),
-        request_id: Some(caller.request_id.clone()),
-        user_id: caller.user.clone(),
-        expires_at: None,
-        created_at: now,
-        updated_at: now,
-        input: json!({
-            "image_id": request.image.as_str(),
-            "import_req": request.body,
-            "backend": backend,
-        }),
-        result: Value::Null,
-        message: None,
-    }
+    let input = json!({
+        "image_id": request.image.as_str(),
+        "import_req": request.body,
+        "backend": backend,
+    });
+    task::begun(caller, API_IMAGE_IMPORT, Some(request.image.clone()), input)
 }
 
 /// What a task that is not heard of any more said of its stores.

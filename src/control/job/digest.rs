@@ -2,17 +2,20 @@
 //!
 //! Without an expected digest the image is active already and gets its digests when they are known.
 //! With one it is `importing`, and active if its bytes are those; else its location is taken off
-//! and it is `queued` again. The bytes stay where they are: they are the service's, not ours.
+//! and it is `queued` again. The bytes stay where they are: they are the service's, not ours. A location
+//! of the web stays too, as Glance's http store removes none.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::Outcome;
 use crate::{
     control::{
-        Control, Result,
+        Control, Error, Result,
         db::{self, Job, NodeId, Viewer},
         image::{ATTEMPTS_MAX, now},
+        location::is_of_web,
     },
     data::{self, Plane, ReadPlan, rehash},
     model::{ByteRange, Digests, HashAlgorithm, Image, ImageId, Status},
@@ -55,31 +58,54 @@ pub(super) async fn run(
         return Ok(Outcome::Done);
     };
     let Some(image) = load(control, &job.image).await? else {
-        control.db.job_drop(job.id, node).await?;
-        return Ok(Outcome::Done);
+        return gone(control, job, node).await;
     };
+    control.db.task_progress(job.id, None).await?;
     let digests = compute(control, plane, &image, &input, algorithm).await?;
     let fits = input
         .expected
         .as_ref()
         .is_none_or(|value| *value == digests.os_hash_value);
     if fits {
-        let outcome = record(control, job, node, |image| found(image, &digests)).await?;
+        let result = Ok(json!({"image_id": job.image.as_str()}));
+        let outcome = record(control, job, node, |image| found(image, &digests), result).await?;
         info!(image.id = %job.image, "Computed the digests of image {}", job.image);
         return Ok(outcome);
     }
     warn!(image.id = %job.image, found = digests.os_hash_value, "The bytes are not what they were said to be");
-    record(control, job, node, refused).await
+    let told = format!(
+        "os_hash_value: ({}) not matched with actual os_hash_value: ({})",
+        input.expected.unwrap_or_default(),
+        digests.os_hash_value
+    );
+    record(control, job, node, refused, Err(told)).await
 }
 
 /// The end of a job that failed too often.
-pub(super) async fn give_up(control: &Control, job: &Job, node: NodeId) -> Result<()> {
+pub(super) async fn give_up(
+    control: &Control,
+    job: &Job,
+    node: NodeId,
+    error: &Error,
+) -> Result<()> {
     let change = |image: &mut Image| {
         if image.status == Status::Importing {
             refused(image);
         }
     };
-    record(control, job, node, change).await.map(drop)
+    let told = Err(error.to_string());
+    record(control, job, node, change, told).await.map(drop)
+}
+
+/// The image was deleted, and with it what was to be done.
+async fn gone(control: &Control, job: &Job, node: NodeId) -> Result<Outcome> {
+    let told = format!("No image found with ID {}", job.image);
+    control.db.job_drop(job.id, node).await?;
+    control
+        .db
+        .task_end(job.id, &control.ended(Err(told)))
+        .await?;
+    Ok(Outcome::Done)
 }
 
 fn read(job: &Job) -> Option<(DigestInput, HashAlgorithm)> {
@@ -121,16 +147,18 @@ async fn record(
     job: &Job,
     node: NodeId,
     change: impl Fn(&mut Image),
+    result: Result<Value, String>,
 ) -> Result<Outcome> {
+    let ended = control.ended(result);
     for _ in 0..ATTEMPTS_MAX {
         let Some(before) = load(control, &job.image).await? else {
-            control.db.job_drop(job.id, node).await?;
-            return Ok(Outcome::Done);
+            return gone(control, job, node).await;
         };
         let mut after = before.clone();
         change(&mut after);
         after.updated_at = now();
-        match control.db.job_finish(job.id, node, &before, &after).await {
+        let images = (&before, &after);
+        match control.db.job_finish(job.id, node, images, &ended).await {
             Ok(()) => return Ok(Outcome::Done),
             Err(db::Error::Conflict) => {}
             Err(db::Error::Lost) => return Ok(Outcome::Lost),
@@ -153,7 +181,7 @@ fn found(image: &mut Image, digests: &Digests) {
 /// As the image was before its location was registered.
 fn refused(image: &mut Image) {
     image.status = Status::Queued;
-    image.locations.clear();
+    image.locations.retain(|location| is_of_web(&location.url));
     image.size_bytes = None;
     image.virtual_size_bytes = None;
     image.checksum = None;

@@ -26,6 +26,9 @@ pub enum Refusal {
     /// bytes of another image are.
     #[error("Invalid location")]
     Unusable,
+    /// An address of the web that the operator does not allow.
+    #[error("URI for add location does not pass filtering: {0}")]
+    Filtered(String),
     /// The image has the object already.
     #[error("The location {0} already exists")]
     Duplicate(String),

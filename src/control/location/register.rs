@@ -3,22 +3,26 @@
 //!
 //! What is wrong with the address is told at once, where Glance answers 202 and fails later
 //! unseen. Then one transaction moves the image: without a digest given it is `active` with its
-//! digests to come, with one it is `importing` until the bytes are found to be those.
+//! digests to come, with one it is `importing` until the bytes are found to be those. A task tells
+//! how far that is.
 
-use serde_json::Map;
+use serde_json::{Map, Value, json};
 use tracing::info;
-use uuid::Uuid;
 
 use super::{NewLocation, Refusal, validation};
 use crate::{
     control::{
         Caller, Control, Error, Result, Rule,
-        db::{self, JobKind, NewJob},
+        db::{self, JobKind, NewJob, Rest, Work},
         image::{ATTEMPTS_MAX, now},
         import,
         job::DigestInput,
+        task,
     },
-    model::{HashAlgorithm, Image, ImageId, Location, LocationStatus, Status, location},
+    model::{
+        HashAlgorithm, Image, ImageId, Location, LocationStatus, Status, TaskId, location,
+        task::LOCATION_IMPORT,
+    },
 };
 
 /// What a service says of bytes that are there already.
@@ -28,6 +32,16 @@ pub struct Registration {
     pub url: String,
     /// What they hash to.
     pub digest: Option<(HashAlgorithm, String)>,
+}
+
+impl Registration {
+    /// As the task has it.
+    fn input(&self, image: &ImageId) -> Value {
+        let validation = self.digest.as_ref().map(|(algorithm, value)| {
+            json!({"os_hash_algo": algorithm.to_string(), "os_hash_value": value})
+        });
+        json!({"image_id": image.as_str(), "loc_url": self.url, "validation_data": validation})
+    }
 }
 
 impl Control {
@@ -56,12 +70,18 @@ impl Control {
             }
             let rule = Rule::AddImageLocation;
             self.allow(rule, caller, &queued)?;
-            self.check_registration(caller, given)?;
+            self.check_registration(caller, given).await?;
             if queued.properties.contains_key(import::LOCK) {
                 return Err(Refusal::ActiveTask.into());
             }
-            let (after, job) = self.registered(&queued, given).await?;
-            match self.save_located(&queued, &after, job.as_ref()).await {
+            let task = task::begun(caller, LOCATION_IMPORT, Some(id.clone()), given.input(id));
+            let (after, job) = self.registered(&queued, given, task.id).await?;
+            let ended = self.ended(Ok(json!({"image_id": id.as_str()})));
+            let work = Work {
+                task: &task,
+                rest: job.as_ref().map_or(Rest::Nothing(&ended), Rest::Job),
+            };
+            match self.save_located(&queued, &after, Some(&work)).await {
                 Ok(()) => {
                     info!(request.id = caller.request_id, image.id = %id, url = location::shown(&given.url), status = %after.status, "Registered a location of image {id}");
                     self.job_added.notify_one();
@@ -90,15 +110,20 @@ impl Control {
         Ok(locations)
     }
 
-    fn check_registration(&self, caller: &Caller, given: &Registration) -> Result<()> {
+    async fn check_registration(&self, caller: &Caller, given: &Registration) -> Result<()> {
         let reads_web = || self.stores.iter().any(|store| store.kind() == "http");
         let may = caller.is_service() || (given.url.starts_with("http") && reads_web());
         if !may {
             return Err(Refusal::NotForUsers.into());
         }
-        match &given.digest {
-            Some((algorithm, value)) => Ok(validation::check_digest(*algorithm, value)?),
-            None => Ok(()),
+        if let Some((algorithm, value)) = &given.digest {
+            validation::check_digest(*algorithm, value)?;
+        }
+        match &self.web {
+            Some(web) if is_of_web(&given.url) && web.check(&given.url).await.is_err() => {
+                Err(Refusal::Filtered(given.url.clone()).into())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -107,6 +132,7 @@ impl Control {
         &self,
         queued: &Image,
         given: &Registration,
+        task: TaskId,
     ) -> Result<(Image, Option<NewJob>)> {
         self.expect(queued)?;
         let location = NewLocation {
@@ -138,11 +164,16 @@ impl Control {
             expected: value,
         };
         let job = NewJob {
-            id: Uuid::new_v4(),
+            id: task,
             kind: JobKind::Digest,
             image: queued.id.clone(),
             input: input.to_json(),
         };
         Ok((image, Some(job)))
     }
+}
+
+/// Whether it is a location of an `http` store.
+pub(in crate::control) fn is_of_web(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
 }

@@ -6,18 +6,18 @@
 use std::convert::identity;
 
 use serde_json::Value;
-use uuid::Uuid;
 
+use super::begun;
 use crate::{
     control::{
         Caller, Control, Error, Result, Rule,
         db::{self, JobKind, NewJob},
-        image::{NewImage, now},
+        image::NewImage,
         import::{Method, Refusal, Web},
         job::ImportInput,
         policy::Target,
     },
-    model::{ProjectId, Status, Task, TaskStatus, task},
+    model::{Status, Task, task},
 };
 
 /// An import as a client asks for it.
@@ -48,7 +48,7 @@ impl Control {
         if !passes {
             return Err(Refusal::TaskAddress(new.uri).into());
         }
-        let task = pending(caller, new.input);
+        let task = begun(caller, task::IMPORT, None, new.input);
         let begun = match new.image {
             Ok(image) => self.begin_task(caller, &task, image, new.uri).await,
             Err(text) => return self.failed_task(task, text).await,
@@ -113,24 +113,5 @@ impl Control {
         };
         self.db.task_add(&failed).await?;
         Ok(task)
-    }
-}
-
-fn pending(caller: &Caller, input: Value) -> Task {
-    let now = now();
-    Task {
-        id: Uuid::new_v4(),
-        kind: task::IMPORT.to_owned(),
-        status: TaskStatus::Pending,
-        owner: caller.project.clone().unwrap_or(ProjectId::new("")),
-        image: None,
-        request_id: Some(caller.request_id.clone()),
-        user_id: caller.user.clone(),
-        expires_at: None,
-        created_at: now,
-        updated_at: now,
-        input,
-        result: Value::Null,
-        message: None,
     }
 }
