@@ -49,11 +49,12 @@ deny: tools # licences, advisories and doubles among the dependencies
 	cargo deny --version || cargo install --locked cargo-deny
 	cargo deny check
 
-lab: tools # Glance, its clients, Keystone, Ceph and the databases, on loopback
+lab: tools # Glance, its clients, Keystone, Ceph, the databases and the message broker, on loopback
 	tests/lab/venv
 	tests/lab/radosgw-up
 	tests/lab/mariadb-up
 	tests/lab/postgres-up
+	tests/lab/rabbitmq-up
 	tests/lab/keystone-up
 
 lab-down: # ends them
@@ -63,6 +64,7 @@ lab-down: # ends them
 	tests/lab/mariadb-down
 	tests/lab/postgres-down
 	tests/lab/barbican-down
+	tests/lab/rabbitmq-down
 	tests/lab/keystone-down
 
 tools: # what building and testing need beside Rust

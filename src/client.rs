@@ -1,5 +1,6 @@
-//! Outbound HTTP to other services. Knows no image.
+//! What is asked of other services, and told to them. Knows no image.
 
+pub mod amqp;
 pub mod glance;
 pub mod judge;
 pub mod key_manager;

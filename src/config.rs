@@ -23,6 +23,7 @@ mod key_manager;
 mod keystone;
 mod listen;
 mod middleware;
+mod notifications;
 mod option;
 mod plugins;
 mod policy;
@@ -112,6 +113,8 @@ pub struct Config {
     pub web: crate::client::web::Policy,
     /// How long servers on the web may be silent.
     pub web_timeouts: crate::client::web::Timeouts,
+    /// Where changes are told; none is nowhere.
+    pub notifications: Option<crate::control::notify::Settings>,
     /// What images may be and what is told of them.
     pub control: crate::control::Settings,
     /// The data plane.
@@ -196,6 +199,9 @@ pub(crate) const TABLES: &[Table] = &[
     plugins::ImageConversion::TABLE,
     plugins::InjectMetadata::TABLE,
     plugins::GlanceDownload::TABLE,
+    notifications::Publisher::TABLE,
+    notifications::Notifications::TABLE,
+    notifications::Rabbit::TABLE,
     fresnel::Fresnel::TABLE,
 ];
 
@@ -229,6 +235,7 @@ fn from_files(
     let free_disk_mib = fresnel.cache_free_disk_mib;
     let cache = cache::read(&mut reader, keystone.flavor, free_disk_mib, &mut warnings);
     let image_schema = image_schema(&mut reader, fresnel.image_schema_file.as_deref());
+    let notifications = notifications::read(&mut reader, &mut warnings, fresnel.events_max);
     let (policy, protections) = policy::read(&mut reader, files, &mut warnings);
     let web = web::read(&mut reader);
     let stores = stores::read(&mut reader, &mut warnings);
@@ -265,6 +272,7 @@ fn from_files(
         digest_engine: fresnel.digest_engine,
         policy,
         protections,
+        notifications,
         web,
         web_timeouts: fresnel::web_timeouts(fresnel.web_timeout_seconds),
         data: data_settings(&fresnel),

@@ -15,6 +15,7 @@ mod differential;
 mod fuzz;
 mod http;
 mod inspect;
+mod notify;
 mod policy;
 mod quota;
 mod rbd;

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use fresnel::api::schema::Schemas;
 use fresnel::api::{Settings, filter, patch as json_patch};
 use fresnel::cache::meta as cache_entry;
+use fresnel::client::amqp::frame::{self, Frame};
 use fresnel::client::s3::answer::Leaves;
 use fresnel::client::web::Uri;
 use fresnel::config::dialect;
@@ -25,6 +26,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("amqp", amqp),
     ("cache", cache),
     ("config", config),
     ("digests", digests),
@@ -48,6 +50,24 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("vhdx", vhdx),
     ("vmdk", vmdk),
 ];
+
+/// What a broker sends: frames, and the arguments of their methods.
+pub fn amqp(data: &[u8]) {
+    let mut arrived = bytes::BytesMut::from(data);
+    loop {
+        let before = arrived.len();
+        let Ok(Some(frame)) = frame::decode(&mut arrived, frame::FRAME_MIN_BYTES) else {
+            return;
+        };
+        assert!(before - arrived.len() <= frame::FRAME_MIN_BYTES);
+        if let Frame::Method { mut arguments, .. } = frame {
+            while arguments.u8().is_ok()
+                && black_box(arguments.short_text()).is_ok()
+                && black_box(arguments.table()).is_ok()
+            {}
+        }
+    }
+}
 
 /// The metadata of a cache entry: what was torn off its end changes nothing before.
 pub fn cache(data: &[u8]) {

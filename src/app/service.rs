@@ -22,7 +22,11 @@ use crate::{
         web::{self, Web},
     },
     config::{self, Config, Keys, Keystone, Kind, Tokens},
-    control::{self, Auth, Control, Db, ImageCache, Leases, Policy, Protections, auth, job, sweep},
+    control::{
+        self, Auth, Control, Db, ImageCache, Leases, Policy, Protections, auth, db, job,
+        notify::{Settings, Teller, send},
+        sweep,
+    },
     data::{Plane, digest::Engine},
     http::{self, Drain, Listener, Served, Shutdown},
     model::StoreId,
@@ -70,7 +74,8 @@ impl Service {
                 .context("cannot start [fresnel] digest_engine")?,
             settings: config.data,
         });
-        let db = Db::connect(&config.db).await?;
+        let multistore = config.control.multistore;
+        let db = connect(&config.db, config.notifications.as_ref(), multistore).await?;
         let leases = Leases::join(db.clone(), config.lease).await?;
         let policy = Policy::load(config.policy)?;
         let protections = config.protections.as_ref();
@@ -98,6 +103,7 @@ impl Service {
         let kept = keep_cache(&control, &plane);
         let api = Arc::new(Api::new(control.clone(), plane.clone(), config.api)?);
         let jobs = job::run(control.clone(), plane);
+        let telling = (config.notifications, control.clone());
         let (shutdown, drain) = http::drain();
         let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
         let deciding = control.clone();
@@ -116,6 +122,7 @@ impl Service {
             ],
         };
         service.background.extend(kept);
+        service.send_notifications(telling);
         if let Some(address) = config.metrics_bind {
             service.serve_metrics(address, drain.clone()).await?;
         }
@@ -156,6 +163,14 @@ impl Service {
         }
     }
 
+    fn send_notifications(&mut self, (settings, control): (Option<Settings>, Arc<Control>)) {
+        if let Some(settings) = settings {
+            self.background.push(tokio::spawn(async move {
+                send::run(control.db.clone(), &control.leases, &settings).await;
+            }));
+        }
+    }
+
     async fn serve_metrics(&mut self, address: SocketAddr, drain: Drain) -> anyhow::Result<()> {
         let counted = telemetry::start_metrics()?;
         let listener = Listener::bind(&metrics::listener(address)).await?;
@@ -183,6 +198,19 @@ fn keep_cache(control: &Arc<Control>, plane: &Arc<Plane>) -> Vec<JoinHandle<()>>
         tokio::spawn(control::cache::prefetch(control.clone(), plane.clone())),
         tokio::spawn(control::cache::record(control.clone())),
     ]
+}
+
+/// The database, which tells its changes where notifications are on.
+async fn connect(
+    config: &db::Config,
+    notifications: Option<&Settings>,
+    multistore: bool,
+) -> anyhow::Result<Db> {
+    let db = Db::connect(config).await?;
+    Ok(match notifications {
+        Some(settings) => db.telling(Teller::new(settings, multistore)),
+        None => db,
+    })
 }
 
 /// The policy's files are read again when they change, and on SIGHUP.

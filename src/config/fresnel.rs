@@ -77,6 +77,8 @@ section! {
         /// `scalar` (OpenSSL, one after the other), or `auto`, which takes the best that the processor
         /// has. `fresnel bench digests` tells what that gains.
         digest_engine: EngineChoice = "auto";
+        /// Notifications that may wait for their broker; of more the oldest are given up.
+        events_max: u32 = "100000", min 1;
         /// Connections at once; one more is answered 503.
         connections_max: u32 = "8192", min 1;
         /// KiB of a request's line and headers together; more is answered 431.

@@ -418,14 +418,14 @@ driver = messagingv2
     #[test]
     fn what_has_no_effect_is_named_once() {
         let config = load_text(
-            "[DEFAULT]\nworkers = 4\ntransport_url = rabbit://u:secret@h\n[task]\nwork_dir = /w",
+            "[DEFAULT]\nworkers = 4\nexecutor_thread_pool_size = 9\n[task]\nwork_dir = /w",
         );
         let config = config.unwrap();
         assert_eq!(
             config.warnings,
             [
                 "These options are not supported and have no effect: [DEFAULT] workers (a.conf:2), \
-              [DEFAULT] transport_url (a.conf:3), [task] work_dir (a.conf:5)"
+              [DEFAULT] executor_thread_pool_size (a.conf:3), [task] work_dir (a.conf:5)"
             ]
         );
     }

@@ -16,6 +16,7 @@ mod cached;
 mod conn;
 mod dialect;
 mod error;
+mod event;
 mod image;
 mod import;
 mod job;
@@ -37,10 +38,12 @@ mod url;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use super::notify::Teller;
 use crate::model::{Image, ProjectId};
 
 pub use cached::{CachedImage, NodeRow};
 pub use error::{Error, Result};
+pub use event::{Duty, Waiting};
 pub use import::{ImportEnd, ImportStart, Stale};
 pub use job::{Job, JobId, JobKind, NewJob};
 pub use journal::{DeadWrite, NewWrite, NodeId};
@@ -143,6 +146,13 @@ impl Db {
             turns: Arc::default(),
             together: Together::new(cores.min(config.connections_max as usize)),
         })
+    }
+
+    /// The same, telling its changes from now on (see [`notify`](super::notify)).
+    #[must_use]
+    pub fn telling(mut self, teller: Arc<Teller>) -> Self {
+        self.pool.set_teller(teller);
+        self
     }
 
     /// How many statements were sent since the start: each is a round trip to the database.

@@ -1,6 +1,6 @@
 //! A download: which image, which bytes, and where they may be had.
 
-use super::{Caller, Control, Error, Result, Rule, cache};
+use super::{Caller, Control, Error, Result, Rule, cache, notify::Sent};
 use crate::{
     cache::{Cache, Key},
     data::ReadPlan,
@@ -31,6 +31,8 @@ pub struct Download {
     pub key: Option<Key>,
     /// The cache that it goes through.
     pub cache: Option<Cache>,
+    /// For [`Control::image_sent`].
+    pub sent: Sent,
 }
 
 impl Control {
@@ -70,9 +72,11 @@ impl Control {
                     .await?
             }
         };
+        let sent = Sent::new(&image, caller);
         Ok(Some(Download {
             key: cache::key(&image),
             cache: self.cache_of_downloads(),
+            sent,
             plan: ReadPlan {
                 image: id,
                 range: range.resolve(size_bytes)?,

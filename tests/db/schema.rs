@@ -171,7 +171,7 @@ async fn described_by_postgres(scratch: &Scratch) -> Vec<String> {
          FROM pg_constraint WHERE connamespace = 'public'::regnamespace \
          AND conrelid::regclass::text NOT LIKE 'fresnel%'",
         "SELECT concat_ws(' ', sequencename, data_type, start_value, max_value, increment_by) \
-         FROM pg_sequences WHERE schemaname = 'public'",
+         FROM pg_sequences WHERE schemaname = 'public' AND sequencename NOT LIKE 'fresnel%'",
         "SELECT concat_ws(' ', typname, enumlabel, enumsortorder) FROM pg_enum \
          JOIN pg_type ON pg_type.oid = enumtypid",
     ] {

@@ -1,6 +1,6 @@
 //! `/v2/images/{image}/file`: image data in and out (reference A.5.1, A.5.2).
 
-use std::{io, time::Instant};
+use std::{io, sync::Arc, time::Instant};
 
 use ::http::{HeaderName, HeaderValue, StatusCode, header};
 use async_trait::async_trait;
@@ -12,8 +12,9 @@ use super::{done, no_content};
 use crate::{
     api::{Api, Call, Error, Result},
     control::{
-        self,
+        self, Control,
         download::{Download, DownloadRequest},
+        notify::Sent,
         upload::{Destination, Running, UploadRequest},
     },
     data::{self, DeclaredSize, Piece, Source, egress, egress::Egress},
@@ -75,7 +76,14 @@ pub async fn download(api: &Api, call: Call) -> Result<Response> {
         }
         Err(error) => return Err(control::Error::Data(error).into()),
     };
-    Ok(response(download, partial, egress, call.caller.request_id))
+    let control = api.control.clone();
+    Ok(response(
+        download,
+        partial,
+        egress,
+        control,
+        call.caller.request_id,
+    ))
 }
 
 pub(super) fn check_media_type(call: &Call) -> Result<()> {
@@ -120,10 +128,27 @@ fn preferred_stores(query: &str) -> Vec<String> {
         .collect()
 }
 
-fn response(download: Download, partial: bool, egress: Egress, request_id: String) -> Response {
+fn response(
+    download: Download,
+    partial: bool,
+    egress: Egress,
+    control: Arc<Control>,
+    request_id: String,
+) -> Response {
     let range = download.plan.range;
-    let sent = Sending::new(download.plan.image, range.len, request_id, egress);
-    let mut response = Response::new(Body::frames(range.len, sent));
+    let sending = Sending {
+        egress,
+        control,
+        sent: download.sent,
+        image: download.plan.image,
+        request_id,
+        started: Instant::now(),
+        len: range.len,
+        sent_bytes: 0,
+        is_cut: false,
+    };
+    gauge!("fresnel_transfers", "direction" => "download").increment(1);
+    let mut response = Response::new(Body::frames(range.len, sending));
     let headers = response.headers_mut();
     let kind = HeaderValue::from_static(OCTET_STREAM);
     headers.insert(header::CONTENT_TYPE, kind);
@@ -155,31 +180,22 @@ impl Source for ClientBody {
 /// A download on its way out. Dropped at its end, or when the client goes.
 struct Sending {
     egress: Egress,
+    control: Arc<Control>,
+    sent: Sent,
     image: ImageId,
     request_id: String,
     started: Instant,
     len: u64,
     sent_bytes: u64,
-}
-
-impl Sending {
-    fn new(image: ImageId, len: u64, request_id: String, egress: Egress) -> Self {
-        gauge!("fresnel_transfers", "direction" => "download").increment(1);
-        Self {
-            egress,
-            image,
-            request_id,
-            started: Instant::now(),
-            len,
-            sent_bytes: 0,
-        }
-    }
+    /// By us: the store failed.
+    is_cut: bool,
 }
 
 #[async_trait]
 impl FrameSource for Sending {
     async fn next(&mut self) -> io::Result<Option<Frame>> {
         let piece = self.egress.next().await.map_err(|error| {
+            self.is_cut = true;
             let store = self.egress.store();
             warn!(image.id = %self.image, %store, %error, "A download is cut");
             io::Error::other(error)
@@ -202,6 +218,9 @@ impl Drop for Sending {
         let seconds = self.started.elapsed().as_secs_f64();
         let whole = self.sent_bytes == self.len;
         gauge!("fresnel_transfers", "direction" => "download").decrement(1);
+        if whole || self.is_cut {
+            self.control.image_sent(&self.sent, self.sent_bytes, whole);
+        }
         histogram!("fresnel_download_seconds").record(seconds);
         info!(
             request.id = self.request_id,

@@ -2,12 +2,14 @@
 
 use super::{
     Db, Found, Viewer,
+    dialect::Dialect,
     error::{Error, Result},
+    pool::Transaction,
     rows,
     sql::Sql,
     together::Read,
 };
-use crate::model::ImageId;
+use crate::model::{Image, ImageId};
 
 /// `images.id` has this many letters; no longer id is looked for.
 pub(super) const ID_LETTERS_MAX: usize = 36;
@@ -46,22 +48,39 @@ impl Db {
 
     /// Those of the images that are there for the viewer.
     async fn images_of(&self, ids: &[ImageId], viewer: &Viewer) -> Result<Vec<Found>> {
-        let columns = rows::image_columns(self.pool.dialect());
-        let mut sql = Sql::new(format!(
-            "SELECT {columns} FROM images i /*! FORCE INDEX (PRIMARY) */ WHERE i.id IN "
-        ));
-        sql.push_list(ids.iter().map(ImageId::as_str));
-        sql.push(" AND i.deleted IS FALSE AND ");
-        push_visible(&mut sql, viewer);
-        sql.push(&rows::children_beside_images(ids.len()));
-        for _ in 0..3 {
-            for id in ids {
-                sql.bind(id.as_str());
-            }
-        }
+        let sql = select(self.pool.dialect(), ids, viewer);
         let images = rows::assemble(self.pool.fetch(&sql).await?)?.into_iter();
         Ok(images.map(|image| rows::found(image, viewer)).collect())
     }
+}
+
+/// The image, whoever may see it, as a part of a transaction.
+pub(super) async fn load(t: &mut Transaction, id: &ImageId) -> Result<Image> {
+    let all = Viewer {
+        project: None,
+        is_admin: true,
+    };
+    let sql = select(t.dialect(), std::slice::from_ref(id), &all);
+    let images = rows::assemble(t.fetch(&sql).await?)?;
+    images.into_iter().next().ok_or(Error::NotFound)
+}
+
+/// The rows of those of the images that are there for the viewer.
+fn select(dialect: Dialect, ids: &[ImageId], viewer: &Viewer) -> Sql {
+    let columns = rows::image_columns(dialect);
+    let mut sql = Sql::new(format!(
+        "SELECT {columns} FROM images i /*! FORCE INDEX (PRIMARY) */ WHERE i.id IN "
+    ));
+    sql.push_list(ids.iter().map(ImageId::as_str));
+    sql.push(" AND i.deleted IS FALSE AND ");
+    push_visible(&mut sql, viewer);
+    sql.push(&rows::children_beside_images(ids.len()));
+    for _ in 0..3 {
+        for id in ids {
+            sql.bind(id.as_str());
+        }
+    }
+    sql
 }
 
 /// Whether a row can have this id at all. PostgreSQL's text has no NUL.

@@ -15,7 +15,7 @@ use super::{
     conn::Row,
     dialect::Dialect,
     error::{Error, Result},
-    job,
+    image, job,
     pool::{Transaction, transact},
     quota::{self, Reservation},
     rows::cell,
@@ -180,7 +180,16 @@ impl Db {
                 quota::reserve(t, reservation, writes.len() as u64).await?;
             }
             t.execute(&insert).await?;
-            save::save(t, before, after).await
+            save::save(t, before, after).await?;
+            // Staged bytes are not the image's yet.
+            let prepared = writes.iter().filter(|_| after.status == Status::Saving);
+            let stores = prepared.map(|write| &write.store);
+            t.tell(|teller| -> Vec<_> {
+                stores
+                    .filter_map(|store| teller.image_prepared(after, store))
+                    .collect()
+            })
+            .await
         })
     }
 
@@ -215,7 +224,17 @@ impl Db {
     ) -> Result<()> {
         transact!(self.pool, |t| {
             end(t, attempts, node).await?;
-            save::save(t, before, after).await
+            save::write(t, before, after).await?;
+            t.tell(|teller| {
+                let mut told = match (before.status, after.status) {
+                    (Status::Saving, Status::Active) => teller.image_uploaded(after),
+                    // Staged bytes are not the image's yet.
+                    _ => Vec::new(),
+                };
+                told.extend(teller.image("image.update", after));
+                told
+            })
+            .await
         })
     }
 
@@ -366,6 +385,11 @@ async fn release(t: &mut Transaction, attempts: &[Attempt], image: &ImageId) -> 
          updated_at = ? WHERE image_id = ? AND deleted = false",
     );
     t.execute(sql.bind(now).bind(now).bind(id)).await?;
+    if t.teller().is_some() {
+        let queued = image::load(t, image).await?;
+        t.tell(|teller| teller.image("image.update", &queued))
+            .await?;
+    }
     Ok(())
 }
 

@@ -56,7 +56,10 @@ impl Db {
                     .bind(now),
             };
             t.execute(&sql).await?;
-            live(find(t, image, member).await?)
+            let member = live(find(t, image, member).await?)?;
+            t.tell(|teller| teller.member("image.member.create", &member))
+                .await?;
+            Ok(member)
         })
     }
 
@@ -116,7 +119,10 @@ impl Db {
             sql.bind(status.as_str()).bind(now);
             t.execute(sql.bind(image.as_str()).bind(member.as_str()))
                 .await?;
-            live(find(t, image, member).await?)
+            let member = live(find(t, image, member).await?)?;
+            t.tell(|teller| teller.member("image.member.update", &member))
+                .await?;
+            Ok(member)
         })
     }
 
@@ -134,10 +140,20 @@ impl Db {
             .bind(now)
             .bind(image.as_str())
             .bind(member.as_str());
-        match self.pool.execute(&sql).await? {
-            0 => Err(Error::NotFound),
-            _ => Ok(()),
+        if self.pool.teller().is_none() {
+            return match self.pool.execute(&sql).await? {
+                0 => Err(Error::NotFound),
+                _ => Ok(()),
+            };
         }
+        transact!(self.pool, |t| {
+            // Found first, as the row that is not deleted; the delete says whether it still was.
+            let gone = live(find(t, image, member).await?)?;
+            if t.execute(&sql).await? == 0 {
+                return Err(Error::NotFound);
+            }
+            t.tell(|teller| teller.member_deleted(&gone, now)).await
+        })
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
     sql::Sql,
     url,
 };
+use crate::control::notify::Teller;
 
 /// How often a transaction that met another one is tried.
 const TRIES_MAX: u32 = 10;
@@ -40,6 +41,8 @@ pub(super) struct Pool {
     writes: Arc<Lane>,
     /// A connection for what may not wait behind all others: the heartbeat.
     urgent: Arc<Lane>,
+    /// Makes what is to be told of changes, where anything is.
+    teller: Option<Arc<Teller>>,
 }
 
 impl fmt::Debug for Pool {
@@ -61,7 +64,18 @@ impl Pool {
             reads,
             writes,
             urgent,
+            teller: None,
         })
+    }
+
+    /// From now on changes are told.
+    pub(super) fn set_teller(&mut self, teller: Arc<Teller>) {
+        self.teller = Some(teller);
+    }
+
+    /// Who makes what is to be told.
+    pub(super) fn teller(&self) -> Option<&Arc<Teller>> {
+        self.teller.as_ref()
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -144,7 +158,13 @@ impl Pool {
         loop {
             let mut lease = self.writes.lease().await?;
             match lease.conn().script(text).await {
-                Ok(()) => return Ok(Transaction { lease }),
+                Ok(()) => {
+                    return Ok(Transaction {
+                        lease,
+                        teller: self.teller.clone(),
+                        has_told: false,
+                    });
+                }
                 Err(error) => {
                     tries += 1;
                     let again = self.may_retry(&error, tries, true);
@@ -182,11 +202,23 @@ fn pause(tries: u32) -> Duration {
 /// A transaction that is open. Dropped, it closes its connection, and the server rolls back.
 pub(super) struct Transaction {
     lease: Lease,
+    teller: Option<Arc<Teller>>,
+    has_told: bool,
 }
 
 impl Transaction {
     pub(super) fn dialect(&self) -> Dialect {
         self.lease.lane.target.dialect()
+    }
+
+    /// Who makes what is to be told.
+    pub(super) fn teller(&self) -> Option<&Teller> {
+        self.teller.as_deref()
+    }
+
+    /// Something was told: whoever sends it is woken by the commit.
+    pub(super) fn has_told(&mut self) {
+        self.has_told = true;
     }
 
     pub(super) async fn fetch(&mut self, sql: &Sql) -> Result<Vec<Row>> {
@@ -209,6 +241,9 @@ impl Transaction {
             Ok(value) => match self.lease.conn().script("COMMIT").await {
                 Ok(()) => {
                     self.lease.give_back();
+                    if let Some(teller) = self.teller.filter(|_| self.has_told) {
+                        teller.wake();
+                    }
                     Ok(value)
                 }
                 Err(error) => Err(error.into()),

@@ -156,7 +156,7 @@ impl Db {
             for insert in &inserts {
                 t.execute(insert).await?;
             }
-            Ok(())
+            t.tell(|teller| teller.image("image.create", image)).await
         });
         created.map_err(|error| save::taken(error, &image.id))
     }

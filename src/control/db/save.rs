@@ -26,12 +26,14 @@ impl Db {
     pub async fn image_create(&self, image: &Image) -> Result<()> {
         let inserts = insert(self.pool.dialect(), image);
         let created = match inserts.as_slice() {
-            [alone] => self.pool.execute(alone).await.map(drop),
+            [alone] if self.pool.teller().is_none() => self.pool.execute(alone).await.map(drop),
             inserts => transact!(self.pool, |transaction| {
                 for insert in inserts {
                     transaction.execute(insert).await?;
                 }
-                Ok(())
+                transaction
+                    .tell(|teller| teller.image("image.create", image))
+                    .await
             }),
         };
         created.map_err(|error| taken(error, &image.id))
@@ -46,7 +48,8 @@ impl Db {
     /// is gone; [`Error::Refused`].
     pub async fn image_save(&self, before: &Image, after: &Image) -> Result<()> {
         let dialect = self.pool.dialect();
-        if change_children(dialect, before, after).is_empty() {
+        let alone = change_children(dialect, before, after).is_empty();
+        if alone && self.pool.teller().is_none() {
             let update = update_image(dialect, before, after);
             if self.pool.execute(&update).await? == 1 {
                 return Ok(());
@@ -115,7 +118,9 @@ pub(super) async fn delete(
         ));
         t.execute(sql.bind(now).bind(now).bind(id)).await?;
     }
-    Ok(())
+    let mut deleted = image.clone();
+    deleted.status = to;
+    t.tell(|teller| teller.image_deleted(&deleted, now)).await
 }
 
 /// The statements that write a new image: its own first.
@@ -135,6 +140,18 @@ pub(super) fn taken(error: Error, id: &ImageId) -> Error {
 
 /// [`Db::image_save`] as a part of a transaction.
 pub(super) async fn save(
+    transaction: &mut Transaction,
+    before: &Image,
+    after: &Image,
+) -> Result<()> {
+    write(transaction, before, after).await?;
+    transaction
+        .tell(|teller| teller.image("image.update", after))
+        .await
+}
+
+/// [`save`] that leaves it to the caller to tell.
+pub(super) async fn write(
     transaction: &mut Transaction,
     before: &Image,
     after: &Image,

@@ -16,13 +16,41 @@ use super::{
 const HEADS_SERVED: [&str; 1] = ["2024_1_contract01"];
 
 /// What makes the `fresnel_*` tables version 1, then 2, ...
-const FRESNEL: [&str; 5] = [
-    include_str!("schema/fresnel.1.sql"),
-    include_str!("schema/fresnel.2.sql"),
-    include_str!("schema/fresnel.3.sql"),
-    include_str!("schema/fresnel.4.sql"),
-    include_str!("schema/fresnel.5.sql"),
+const FRESNEL: [Step; 6] = [
+    Step::One(include_str!("schema/fresnel.1.sql")),
+    Step::One(include_str!("schema/fresnel.2.sql")),
+    Step::One(include_str!("schema/fresnel.3.sql")),
+    Step::One(include_str!("schema/fresnel.4.sql")),
+    Step::One(include_str!("schema/fresnel.5.sql")),
+    Step::Each {
+        sqlite: include_str!("schema/fresnel.6.sqlite.sql"),
+        postgres: include_str!("schema/fresnel.6.postgres.sql"),
+        mysql: include_str!("schema/fresnel.6.mysql.sql"),
+    },
 ];
+
+/// The statements of a version.
+enum Step {
+    /// The same for all dialects.
+    One(&'static str),
+    /// Of each dialect its own: a number that counts itself up is spelled in three ways.
+    Each {
+        sqlite: &'static str,
+        postgres: &'static str,
+        mysql: &'static str,
+    },
+}
+
+impl Step {
+    fn text(&self, dialect: Dialect) -> &'static str {
+        match (self, dialect) {
+            (Self::One(text), _) => text,
+            (Self::Each { sqlite, .. }, Dialect::Sqlite) => sqlite,
+            (Self::Each { postgres, .. }, Dialect::Postgres) => postgres,
+            (Self::Each { mysql, .. }, Dialect::MySql) => mysql,
+        }
+    }
+}
 
 /// Which schema a database has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +180,7 @@ async fn sync(t: &mut Transaction) -> Result<Check> {
     }
     let done = usize::try_from(looks.version.fresnel.unwrap_or(0)).unwrap_or(0);
     for step in FRESNEL.iter().skip(done) {
-        t.script(step).await?;
+        t.script(step.text(t.dialect())).await?;
     }
     Ok(check)
 }

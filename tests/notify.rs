@@ -1,0 +1,298 @@
+//! What is told of changes: the events of a real Glance and ours for the same requests, through a real
+//! broker, read by the lab's oslo.messaging; and none lost while that broker is away.
+
+use std::{collections::BTreeMap, fs::File, net::SocketAddr, process::Command, time::Duration};
+
+use regex::Regex;
+use rustix::fs::{FlockOperation, flock};
+use serde_json::{Value, json};
+
+use crate::support::{
+    lab::{self, Glance},
+    process::Fresnel,
+    wait_until,
+    wire::{self, Request, Response},
+};
+
+/// Until a broker that is back has been noticed: pauses are of at most two seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The broker, which nobody else stops meanwhile: one test at a time, of any checkout of the project.
+struct Broker {
+    url: String,
+    _alone: File,
+}
+
+impl Broker {
+    fn start() -> Self {
+        std::fs::create_dir_all(lab::folder()).unwrap();
+        let alone = File::create(lab::folder().join(".rabbitmq-test.lock")).unwrap();
+        flock(&alone, FlockOperation::LockExclusive).unwrap();
+        let name = format!("fresnel-{}", uuid::Uuid::new_v4().simple());
+        let url = lab::run(lab::script("rabbitmq-up").args(["--virtual-host", &name]));
+        Self {
+            url: url.trim().to_owned(),
+            _alone: alone,
+        }
+    }
+
+    fn stop(&self) {
+        lab::run(lab::script("rabbitmq-down").arg("--broker"));
+    }
+
+    fn start_again(&self) {
+        lab::run(&mut lab::script("rabbitmq-up"));
+    }
+
+    /// The lines of configuration that send to it, to that topic.
+    fn options(&self, topic: &str) -> String {
+        format!(
+            "[oslo_messaging_notifications]\ndriver = messagingv2\ntransport_url = {}\n\
+             topics = {topic}\n[oslo_messaging_rabbit]\nrabbit_interval_max = 2\n",
+            self.url
+        )
+    }
+
+    /// What was told under each of the topics, to the image named `the end`.
+    fn heard(&self, topics: &[&str], options: &[&str]) -> Vec<Vec<Value>> {
+        let questions = topics.iter().map(|topic| format!("{} {topic}", self.url));
+        let heard = lab::ask_of(Command::new(lab::python()), "notify/listen.py", options, questions);
+        let messages = heard.iter().map(|line| serde_json::from_str(line).unwrap());
+        messages.collect()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let name = self.url.rsplit('/').next().unwrap_or_default();
+        let ended = Command::new("bash")
+            .arg("-c")
+            .arg(". $0 && rabbitmq_environment && rabbitmq delete_vhost $1")
+            .args([lab::script("lab.env").get_program(), name.as_ref()])
+            .output();
+        drop(ended);
+    }
+}
+
+#[test]
+fn events_are_those_of_glance() {
+    let broker = Broker::start();
+    let url = format!("oslo_messaging_notifications.transport_url={}", broker.url);
+    let driver = "oslo_messaging_notifications.driver=messagingv2";
+    let options = ["DEFAULT.enabled_import_methods=[]", driver, &url];
+    let options: Vec<_> = options
+        .iter()
+        .flat_map(|option| ["--set", option])
+        .collect();
+    let glance = Glance::start(&[&["--multi"], options.as_slice()].concat());
+    let ours = Fresnel::start_after(&[&glance.config()], |folder| {
+        let stores = ["fast", "slow"].map(|store| {
+            let path = folder.join(store);
+            format!("[{store}]\nfilesystem_store_datadir = {}\n", path.display())
+        });
+        let database = folder.join("db").display().to_string();
+        format!(
+            "[DEFAULT]\nlog_file =\n[database]\nconnection = sqlite:///{database}\n{}{}",
+            stores.concat(),
+            broker.options("ours")
+        )
+    });
+    for address in [glance.address, ours.address] {
+        change_everything(address);
+    }
+    let heard = broker.heard(&["notifications", "ours"], &[]);
+    let [theirs, own] = [0, 1].map(|at| masked(&heard[at]));
+    let types = |events: &[Value]| -> Vec<String> {
+        let of = |event: &Value| format!("{} {}", event["queue"], event["message"]["event_type"]);
+        events.iter().map(of).collect()
+    };
+    assert_eq!(types(&own), types(&theirs), "ours, then Glance's");
+    for (own, theirs) in own.iter().zip(&theirs) {
+        let pretty = |event| serde_json::to_string_pretty(event).unwrap();
+        assert_eq!(pretty(own), pretty(theirs), "ours, then Glance's");
+    }
+}
+
+#[test]
+fn nothing_is_lost_while_the_broker_is_away() {
+    let broker = Broker::start();
+    // The queue has to survive the broker's end, or the broker loses what it had confirmed.
+    let options = broker.options("ours") + "amqp_durable_queues = true\n";
+    let mut ours = Fresnel::start(&options);
+    let mut expected = Vec::new();
+    let create = |name: &str, expected: &mut Vec<String>, ours: &Fresnel| {
+        let image = created(ours.address, json!({"name": name}));
+        expected.push(image);
+    };
+    create("before", &mut expected, &ours);
+    assert!(
+        wait_until(PATIENCE, || waiting(&ours) == 0),
+        "{}",
+        ours.log()
+    );
+    broker.stop();
+    for name in ["away 1", "away 2"] {
+        create(name, &mut expected, &ours);
+    }
+    assert_eq!(waiting(&ours), 2);
+    // Nor does a crash lose what waits.
+    ours.kill();
+    ours.restart();
+    create("away 3", &mut expected, &ours);
+    assert_eq!(waiting(&ours), 3);
+    broker.start_again();
+    assert!(
+        wait_until(PATIENCE, || waiting(&ours) == 0),
+        "{}",
+        ours.log()
+    );
+    create("the end", &mut expected, &ours);
+    let heard = broker.heard(&["ours"], &["--durable"]);
+    let mut told: Vec<&str> = Vec::new();
+    for event in &heard[0] {
+        let id = event["message"]["payload"]["id"].as_str().unwrap();
+        // Once more is allowed; less is not.
+        if !told.contains(&id) {
+            told.push(id);
+        }
+    }
+    assert_eq!(told, expected, "in the order of the changes");
+}
+
+#[test]
+fn beyond_the_limit_the_oldest_are_given_up() {
+    let broker = Broker::start();
+    broker.stop();
+    let options =
+        broker.options("ours") + "amqp_durable_queues = true\n[fresnel]\nevents_max = 3\n";
+    let ours = Fresnel::start(&options);
+    for number in 0..8 {
+        created(ours.address, json!({"name": number.to_string()}));
+    }
+    created(ours.address, json!({"name": "the end"}));
+    let bounded = wait_until(PATIENCE, || waiting(&ours) <= 3);
+    assert!(bounded, "{}", ours.log());
+    assert!(ours.log().contains("the oldest are given up"));
+    broker.start_again();
+    let heard = broker.heard(&["ours"], &["--durable"]);
+    let names = heard[0]
+        .iter()
+        .map(|event| &event["message"]["payload"]["name"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["6", "7", "the end"]);
+}
+
+/// One of each change that Glance tells of, with its failures.
+fn change_everything(address: SocketAddr) {
+    let send = |request: Request| wire::exchange(address, &request).unwrap();
+    let path = |image: &str, more: &str| format!("/v2/images/{image}{more}");
+    let image = created(
+        address,
+        json!({"name": "one", "disk_format": "raw", "container_format": "bare", "min_disk": 1,
+               "min_ram": 2, "tags": ["a", "b"], "os_distro": "debian", "visibility": "shared"}),
+    );
+    let patch = json!([
+        {"op": "replace", "path": "/name", "value": "two"},
+        {"op": "add", "path": "/colour", "value": "red"},
+        {"op": "remove", "path": "/os_distro"},
+    ]);
+    let patch = Request::new("PATCH", &path(&image, "")).body(patch.to_string());
+    let kind = "application/openstack-images-v2.1-json-patch";
+    expect(200, &send(patch.header("content-type", kind)));
+    expect(204, &send(Request::new("PUT", &path(&image, "/tags/c"))));
+    expect(204, &send(Request::new("DELETE", &path(&image, "/tags/a"))));
+    let member = json!({"member": "someone"}).to_string();
+    expect(
+        200,
+        &send(Request::new("POST", &path(&image, "/members")).body(member)),
+    );
+    let status = json!({"status": "accepted"}).to_string();
+    let one = path(&image, "/members/someone");
+    expect(200, &send(Request::new("PUT", &one).body(status)));
+    expect(204, &send(Request::new("DELETE", &one)));
+    expect(204, &upload(address, &image, b"twelve bytes"));
+    expect(200, &send(Request::new("GET", &path(&image, "/file"))));
+    let range = Request::new("GET", &path(&image, "/file")).header("range", "bytes=2-5");
+    expect(206, &send(range));
+    expect(
+        204,
+        &send(Request::new("POST", &path(&image, "/actions/deactivate"))),
+    );
+    expect(
+        204,
+        &send(Request::new("POST", &path(&image, "/actions/reactivate"))),
+    );
+    expect(204, &send(Request::new("DELETE", &path(&image, ""))));
+    let wrong = created(
+        address,
+        json!({"name": "wrong", "disk_format": "qcow2", "container_format": "bare"}),
+    );
+    expect(415, &upload(address, &wrong, &[7; 70_000]));
+    created(address, json!({"name": "the end"}));
+}
+
+fn created(address: SocketAddr, image: Value) -> String {
+    let request = Request::new("POST", "/v2/images").body(image.to_string());
+    let answer = wire::exchange(address, &request).unwrap();
+    expect(201, &answer);
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
+fn upload(address: SocketAddr, image: &str, bytes: &[u8]) -> Response {
+    let request = Request::new("PUT", &format!("/v2/images/{image}/file"));
+    let request = request.header("content-type", "application/octet-stream");
+    wire::exchange(address, &request.body(bytes)).unwrap()
+}
+
+#[track_caller]
+fn expect(status: u16, answer: &Response) {
+    let body = String::from_utf8_lossy(&answer.body);
+    assert_eq!(answer.status, status, "{body}");
+}
+
+/// The rows that wait, which the embedded database tells whoever asks.
+fn waiting(ours: &Fresnel) -> usize {
+    let path = ours.folder().join("fresnel.sqlite");
+    let script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1], 30).execute(\
+                  'select count(*) from fresnel_events').fetchone()[0])";
+    let printed = lab::run(Command::new("python3").args(["-c", script]).arg(path));
+    printed.trim().parse().unwrap()
+}
+
+/// Ids in the order of their appearance, and times, are masked; tags, a set, are sorted.
+fn masked(events: &[Value]) -> Vec<Value> {
+    const ID: &str = "[0-9a-f]{8}-?[0-9a-f]{4}-?4[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}";
+    const TIME: &str = r"20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{6}|Z)?";
+    let (ids, times) = (Regex::new(ID).unwrap(), Regex::new(TIME).unwrap());
+    let mut known = BTreeMap::new();
+    let mut mask = |event: &Value| -> Value {
+        let mut event = event.clone();
+        if let Some(Value::Array(tags)) = event.pointer_mut("/message/payload/tags") {
+            tags.sort_by_key(ToString::to_string);
+        }
+        // A refused upload leaves nothing behind here, and its digest in Glance.
+        if event.pointer("/message/payload/status") == Some(&json!("queued")) {
+            event["message"]["payload"]["checksum"] = Value::Null;
+        }
+        sort(&mut event);
+        let text = event.to_string();
+        let text = ids.replace_all(&text, |found: &regex::Captures<'_>| {
+            let count = known.len();
+            let number = known.entry(found[0].to_owned()).or_insert(count);
+            format!("<id {number}>")
+        });
+        let text = times.replace_all(&text, "<time>");
+        serde_json::from_str(&text).unwrap()
+    };
+    events.iter().map(&mut mask).collect()
+}
+
+fn sort(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.sort_keys();
+            members.values_mut().for_each(sort);
+        }
+        Value::Array(items) => items.iter_mut().for_each(sort),
+        _ => {}
+    }
+}
