@@ -36,7 +36,9 @@ pub use settings::Settings;
 
 use v2::{
     cache, discovery, fresnel, image_actions, image_data, image_import, image_locations,
-    image_members, image_tags, images, schemas, stores, tasks,
+    image_members, image_tags, images,
+    metadefs::{namespaces, objects, properties, resource_types, tags},
+    schemas, stores, tasks,
 };
 
 /// The result of a handler.
@@ -99,6 +101,86 @@ const ROUTES: &[Route] = &[
     Route::new("/schemas/members", &[Endpoint::bare("GET", to!(schemas::members))]),
     Route::new("/schemas/task", &[Endpoint::bare("GET", to!(schemas::task))]),
     Route::new("/schemas/tasks", &[Endpoint::bare("GET", to!(schemas::tasks))]),
+    Route::new("/schemas/metadefs/namespace", &[
+        Endpoint::bare("GET", to!(schemas::metadef_namespace)),
+    ]),
+    Route::new("/schemas/metadefs/namespaces", &[
+        Endpoint::bare("GET", to!(schemas::metadef_namespaces)),
+    ]),
+    Route::new("/schemas/metadefs/resource_type", &[
+        Endpoint::bare("GET", to!(schemas::metadef_resource_type)),
+    ]),
+    Route::new("/schemas/metadefs/resource_types", &[
+        Endpoint::bare("GET", to!(schemas::metadef_resource_types)),
+    ]),
+    Route::new("/schemas/metadefs/property", &[
+        Endpoint::bare("GET", to!(schemas::metadef_property)),
+    ]),
+    Route::new("/schemas/metadefs/properties", &[
+        Endpoint::bare("GET", to!(schemas::metadef_properties)),
+    ]),
+    Route::new("/schemas/metadefs/object", &[
+        Endpoint::bare("GET", to!(schemas::metadef_object)),
+    ]),
+    Route::new("/schemas/metadefs/objects", &[
+        Endpoint::bare("GET", to!(schemas::metadef_objects)),
+    ]),
+    Route::new("/schemas/metadefs/tag", &[Endpoint::bare("GET", to!(schemas::metadef_tag))]),
+    Route::new("/schemas/metadefs/tags", &[Endpoint::bare("GET", to!(schemas::metadef_tags))]),
+    Route::new("/metadefs/resource_types", &[
+        Endpoint::bare("GET", to!(resource_types::list)),
+        Endpoint::new("POST", to!(resource_types::create)),
+    ]),
+    Route::new("/metadefs/resource_types/{resource_type}", &[
+        Endpoint::bare("DELETE", to!(resource_types::delete)),
+    ]),
+    Route::new("/metadefs/namespaces", &[
+        Endpoint::new("GET", to!(namespaces::list)),
+        Endpoint::new("POST", to!(namespaces::create)),
+    ]),
+    Route::new("/metadefs/namespaces/{namespace}", &[
+        Endpoint::bare("GET", to!(namespaces::show)),
+        Endpoint::new("PUT", to!(namespaces::update)),
+        Endpoint::bare("DELETE", to!(namespaces::delete)),
+    ]),
+    Route::new("/metadefs/namespaces/{namespace}/resource_types", &[
+        Endpoint::bare("GET", to!(resource_types::associations)),
+        Endpoint::new("POST", to!(resource_types::associate)),
+    ]),
+    Route::new("/metadefs/namespaces/{namespace}/resource_types/{resource_type}", &[
+        Endpoint::bare("DELETE", to!(resource_types::dissociate)),
+    ]),
+    Route::new("/metadefs/namespaces/{namespace}/properties", &[
+        Endpoint::bare("GET", to!(properties::list)),
+        Endpoint::new("POST", to!(properties::create)),
+        Endpoint::new("DELETE", to!(namespaces::delete_properties)),
+    ]),
+    Route::new("/metadefs/namespaces/{namespace}/properties/{property}", &[
+        Endpoint::new("GET", to!(properties::show)),
+        Endpoint::new("PUT", to!(properties::update)),
+        Endpoint::new("DELETE", to!(properties::delete)),
+    ]),
+    Route::new("/metadefs/namespaces/{namespace}/objects", &[
+        Endpoint::new("GET", to!(objects::list)),
+        Endpoint::new("POST", to!(objects::create)),
+        Endpoint::new("DELETE", to!(namespaces::delete_objects)),
+    ]),
+    Route::new("/metadefs/namespaces/{namespace}/objects/{object}", &[
+        Endpoint::bare("GET", to!(objects::show)),
+        Endpoint::new("PUT", to!(objects::update)),
+        Endpoint::bare("DELETE", to!(objects::delete)),
+    ]),
+    Route::new("/metadefs/namespaces/{namespace}/tags", &[
+        Endpoint::new("GET", to!(tags::list)),
+        Endpoint::new("POST", to!(tags::create_many)),
+        Endpoint::new("DELETE", to!(namespaces::delete_tags)),
+    ]),
+    Route::new("/metadefs/namespaces/{namespace}/tags/{tag}", &[
+        Endpoint::bare("GET", to!(tags::show)),
+        Endpoint::bare("POST", to!(tags::create)),
+        Endpoint::new("PUT", to!(tags::update)),
+        Endpoint::bare("DELETE", to!(tags::delete)),
+    ]),
     Route::new("/info/import", &[Endpoint::bare("GET", to!(discovery::import))]),
     Route::new("/info/stores", &[Endpoint::bare("GET", to!(discovery::stores))]),
     Route::new("/info/stores/detail", &[Endpoint::bare("GET", to!(discovery::stores_detail))]),

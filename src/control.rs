@@ -16,6 +16,7 @@ pub mod job;
 pub mod lease;
 pub mod location;
 pub mod member;
+pub mod metadef;
 pub mod notify;
 pub mod policy;
 pub mod protect;

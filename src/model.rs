@@ -6,6 +6,7 @@ pub mod digest;
 pub mod id;
 pub mod image;
 pub mod location;
+pub mod metadef;
 pub mod range;
 pub mod status;
 pub mod task;

@@ -8,6 +8,7 @@ mod info;
 mod list;
 mod locations;
 mod members;
+mod metadefs;
 mod patch;
 mod routes;
 mod stores;

@@ -8,6 +8,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::support::lab;
+
 /// `fresnel` with those words, in a directory of its own.
 fn fresnel(folder: &Path, words: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_fresnel"))
@@ -168,4 +170,46 @@ fn a_wrong_policy_is_a_wrong_configuration() {
         text(&output.stderr).contains("protections.conf:1: [x] has no read"),
         "{output:?}"
     );
+}
+
+#[test]
+fn glances_definitions_are_loaded_written_and_loaded_again() {
+    let folder = folder_with("[fresnel]\ndata_dir = data\n");
+    let run = |words: &str| {
+        let output = fresnel(folder.path(), &format!("{words} --config-file a.conf"));
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{words}: {said}");
+        text(&output.stdout).trim().to_owned()
+    };
+    let stock = lab::python()
+        .parent()
+        .unwrap()
+        .join("../etc/glance/metadefs");
+    let files = fs::read_dir(&stock)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let count = files
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .count();
+    let load = format!("db load-metadefs --path {}", stock.display());
+    let said = format!("namespaces: {count} loaded, 0 merged, 0 left as they were");
+    assert_eq!(run(&load), said);
+    let said = format!("namespaces: 0 loaded, 0 merged, {count} left as they were");
+    assert_eq!(run(&load), said);
+    let said = format!("namespaces: 0 loaded, {count} merged, 0 left as they were");
+    assert_eq!(run(&format!("{load} --merge --prefer-new")), said);
+    run("db export-metadefs --path one");
+    run("db unload-metadefs");
+    let said = format!("namespaces: {count} loaded, 0 merged, 0 left as they were");
+    assert_eq!(run("db load-metadefs --path one"), said);
+    run("db export-metadefs --path two");
+    for entry in fs::read_dir(folder.path().join("one")).unwrap() {
+        let path = entry.unwrap().path();
+        let again = folder.path().join("two").join(path.file_name().unwrap());
+        let (one, two) = (
+            fs::read_to_string(&path).unwrap(),
+            fs::read_to_string(again).unwrap(),
+        );
+        assert_eq!(one, two, "{}", path.display());
+    }
 }

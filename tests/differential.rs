@@ -41,6 +41,7 @@ const SIGNATURES: &[&str] = &["signatures"];
 const IMPORTS: &[&str] = &["imports"];
 const IMPORT_SINGLE: &[&str] = &["import_single"];
 const DOWNLOADS: &[&str] = &["downloads"];
+const METADEFS: &[&str] = &["metadefs"];
 
 /// What a background task of either may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -53,6 +54,11 @@ fn a_single_store_answers_as_glance_does() {
 #[test]
 fn two_stores_answer_as_glance_does() {
     Pair::start(&["--multi"], &[]).compare(MULTI);
+}
+
+#[test]
+fn metadata_definitions_answer_as_glances() {
+    Pair::start(&[], &[]).compare(METADEFS);
 }
 
 #[test]
@@ -416,6 +422,7 @@ fn every_known_difference_is_documented_and_tested() {
         IMPORTS,
         IMPORT_SINGLE,
         DOWNLOADS,
+        METADEFS,
     ]
     .concat();
     let steps: Vec<_> = areas.iter().flat_map(|area| script::read(area)).collect();

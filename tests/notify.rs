@@ -227,7 +227,60 @@ fn change_everything(address: SocketAddr) {
         json!({"name": "wrong", "disk_format": "qcow2", "container_format": "bare"}),
     );
     expect(415, &upload(address, &wrong, &[7; 70_000]));
+    change_definitions(&send);
     created(address, json!({"name": "the end"}));
+}
+
+fn change_definitions(send: &dyn Fn(Request) -> Response) {
+    let root = "/v2/metadefs/namespaces";
+    let post = |path: &str, body: Value| {
+        let request = Request::new("POST", &format!("{root}{path}")).body(body.to_string());
+        expect(201, &send(request));
+    };
+    let put = |path: &str, body: Value| {
+        let request = Request::new("PUT", &format!("{root}{path}")).body(body.to_string());
+        expect(200, &send(request));
+    };
+    let delete = |path: &str| expect(204, &send(Request::new("DELETE", &format!("{root}{path}"))));
+    let property = json!({"title": "P", "type": "string", "enum": ["a"], "minLength": 0});
+    post(
+        "",
+        json!({
+            "namespace": "ns", "owner": "lab", "display_name": "N", "description": "d",
+            "resource_type_associations": [{"name": "T", "prefix": "x"}],
+            "objects": [{"name": "o", "required": ["p"], "properties": {"p": property}}],
+            "tags": [{"name": "t"}], "properties": {"p": property},
+        }),
+    );
+    put("/ns", json!({"namespace": "other", "owner": "lab"}));
+    post("/other/objects", json!({"name": "o2", "description": "d"}));
+    put("/other/objects/o2", json!({"name": "o3"}));
+    delete("/other/objects/o3");
+    post(
+        "/other/properties",
+        json!({"name": "p2", "title": "P", "type": "integer", "maximum": 3}),
+    );
+    put(
+        "/other/properties/p2",
+        json!({"name": "p3", "title": "P", "type": "integer"}),
+    );
+    delete("/other/properties/p3");
+    expect(
+        201,
+        &send(Request::new("POST", &format!("{root}/other/tags/t2"))),
+    );
+    put("/other/tags/t2", json!({"name": "t3"}));
+    delete("/other/tags/t3");
+    post(
+        "/other/tags",
+        json!({"tags": [{"name": "a"}, {"name": "b"}]}),
+    );
+    post("/other/resource_types", json!({"name": "U"}));
+    delete("/other/resource_types/U");
+    for list in ["objects", "properties", "tags"] {
+        delete(&format!("/other/{list}"));
+    }
+    delete("/other");
 }
 
 fn created(address: SocketAddr, image: Value) -> String {

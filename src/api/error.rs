@@ -7,7 +7,7 @@ use ::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts
 
 use super::schema::Violation;
 use crate::{
-    control::{self, cache, db, import, location::Refusal},
+    control::{self, cache, db, import, location::Refusal, metadef},
     data::{self, StoreError},
     http::{self, Response},
     model::RangeError,
@@ -342,6 +342,7 @@ fn of_control(error: &control::Error) -> Verdict {
         E::Location(refusal) => of_location(refusal),
         E::Cache(refusal) => of_cache(*refusal),
         E::Import(refusal) => of_import(refusal),
+        E::Metadef(refusal) => of_metadef(refusal),
         E::Crashed | E::Staged(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log),
         E::Store(error) => of_store(error),
         E::Data(error) => of_data(error),
@@ -417,6 +418,32 @@ fn of_location(refusal: &Refusal) -> Verdict {
         | Refusal::Digest(_) => (StatusCode::BAD_REQUEST, Explanation),
         Refusal::TooMany { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
     }
+}
+
+fn of_metadef(refusal: &metadef::Refusal) -> Verdict {
+    use metadef::Refusal as R;
+    let status = match refusal {
+        R::Unknown(_)
+        | R::NoParent(_)
+        | R::NoItem(..)
+        | R::NotAssociated { .. }
+        | R::NoAssociation(_)
+        | R::Prefix { .. }
+        | R::NoResourceType(_) => StatusCode::NOT_FOUND,
+        R::Invisible(_)
+        | R::Protected(_)
+        | R::ProtectedItem { .. }
+        | R::ProtectedAssociation(_)
+        | R::ProtectedResourceType(_) => StatusCode::FORBIDDEN,
+        R::DuplicateNamespace(_)
+        | R::DuplicateUpdate(_)
+        | R::DuplicateItem { .. }
+        | R::DuplicateItemUpdate { .. }
+        | R::DuplicateAssociation { .. }
+        | R::DuplicateResourceType(_)
+        | R::ResourceTypeInUse(_) => StatusCode::CONFLICT,
+    };
+    (status, Explanation)
 }
 
 /// Outside uploads and downloads, which word a store's failure themselves.

@@ -91,7 +91,11 @@ pub fn encode<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     pairs.join("&")
 }
 
-fn decode(query: &str) -> Result<Vec<(String, String)>> {
+/// Decodes parameters as webob does.
+///
+/// # Errors
+/// [`Error::Undecodable`].
+pub fn decode(query: &str) -> Result<Vec<(String, String)>> {
     let text = |part: &str| {
         let part = part.replace('+', " ");
         let decoded = percent_decode_str(&part).decode_utf8();

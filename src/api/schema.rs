@@ -1,12 +1,14 @@
 //! The schema documents of `/v2/schemas`, and the check of request bodies against the image's
 //! (reference A.3.2).
 
+pub mod metadef;
 mod python;
 pub mod validate;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use metadef::Metadefs;
 use validate::Validator;
 pub use validate::Violation;
 
@@ -40,6 +42,8 @@ pub struct Schemas {
     pub task: Bytes,
     /// `GET /v2/schemas/tasks`.
     pub tasks: Bytes,
+    /// Of metadata definitions.
+    pub metadefs: Metadefs,
     properties: Map<String, Value>,
     schema: Value,
     validator: Validator,
@@ -87,6 +91,7 @@ impl Schemas {
             members: document(&members),
             task: document(&task),
             tasks: document(&tasks),
+            metadefs: Metadefs::new()?,
             properties,
             schema: image.clone(),
             validator: Validator::new(image)?,
@@ -125,6 +130,11 @@ impl Schemas {
     pub fn declares(&self, property: &str) -> bool {
         self.properties.contains_key(property)
     }
+}
+
+/// Python's `repr` of a value.
+pub(super) fn python_repr(value: &Value) -> String {
+    python::repr(value)
 }
 
 fn document(schema: &Value) -> Bytes {

@@ -10,6 +10,7 @@ pub mod image_locations;
 pub mod image_members;
 pub mod image_tags;
 pub mod images;
+pub mod metadefs;
 pub mod schemas;
 pub mod stores;
 pub mod tasks;

@@ -1,17 +1,26 @@
 //! What an operator does beside running the service. Each returns the sentence to print.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 
 use crate::{
     config::Config,
-    control::db::{Check, Db},
+    control::{
+        db::{Check, Db},
+        metadef::{self, CatalogFile, Loaded},
+    },
 };
 
 use super::service::each_store;
 
-pub use crate::store::{Finding, Verdict};
+pub use crate::{
+    control::metadef::LoadMode,
+    store::{Finding, Verdict},
+};
 
 /// Creates the schema where there is none, and brings our own tables up to date.
 pub async fn db_sync(config: Config) -> anyhow::Result<String> {
@@ -37,6 +46,68 @@ pub async fn db_check(config: Config) -> anyhow::Result<String> {
     Ok(check.to_string())
 }
 
+/// Loads metadata definitions. A file that cannot be read stops it; those before it are loaded.
+pub async fn metadefs_load(config: Config, path: &Path, mode: LoadMode) -> anyhow::Result<String> {
+    let db = ready(&config).await?;
+    let (mut created, mut merged, mut skipped) = (0, 0, 0);
+    for path in catalog(path)? {
+        let text = fs::read_to_string(&path);
+        let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+        let file = CatalogFile::parse(&text).with_context(|| path.display().to_string())?;
+        let loaded = metadef::load(&db, file, mode).await;
+        match loaded.with_context(|| path.display().to_string())? {
+            Loaded::Created => created += 1,
+            Loaded::Merged => merged += 1,
+            Loaded::Skipped => skipped += 1,
+        }
+    }
+    Ok(format!(
+        "namespaces: {created} loaded, {merged} merged, {skipped} left as they were"
+    ))
+}
+
+/// Removes all metadata definitions.
+pub async fn metadefs_unload(config: Config) -> anyhow::Result<String> {
+    ready(&config).await?.metadefs_clear().await?;
+    Ok("the metadata definitions are removed".to_owned())
+}
+
+/// Writes all metadata definitions to files of a directory.
+pub async fn metadefs_export(config: Config, path: &Path) -> anyhow::Result<String> {
+    let files = metadef::export(&ready(&config).await?).await?;
+    fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
+    for file in &files {
+        let path = path.join(file.name());
+        let text = serde_json::to_string_pretty(file)?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(format!(
+        "{} namespaces are in {}",
+        files.len(),
+        path.display()
+    ))
+}
+
+/// A file, or those of a directory in the order of their names.
+fn catalog(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_file() && path.extension().is_some_and(|end| end == "json") {
+            files.push(path);
+        }
+    }
+    if files.is_empty() {
+        bail!("no *.json files are in {}", path.display());
+    }
+    files.sort();
+    Ok(files)
+}
+
 /// Looks at every store, or at the one of that name: each with what was found.
 ///
 /// # Errors
@@ -60,6 +131,12 @@ pub async fn store_check(
         bail!("there is no store {only}");
     }
     Ok(checked)
+}
+
+/// Opens a database that can be served; the embedded one is made.
+async fn ready(config: &Config) -> anyhow::Result<Db> {
+    drop(open(config)?);
+    Ok(Db::connect(&config.db).await?)
 }
 
 /// Opens the database without a look at its schema. The embedded one needs its directory.

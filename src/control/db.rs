@@ -24,6 +24,7 @@ mod journal;
 mod list;
 mod location;
 mod member;
+mod metadef;
 mod pool;
 mod quota;
 mod rows;
@@ -49,6 +50,7 @@ pub use job::{Job, JobId, JobKind, NewJob};
 pub use journal::{DeadWrite, NewWrite, NodeId};
 pub use list::{Column, Comparison, Direction, Filter, ListQuery, Listed, SortKey, TimeColumn};
 pub use location::{Claim, Rest, Work};
+pub use metadef::{NamespaceQuery, Order, RowId};
 pub use quota::{
     Bounds, IMAGE_COUNT_TOTAL, IMAGE_COUNT_UPLOADING, IMAGE_SIZE_TOTAL, IMAGE_STAGE_TOTAL, Over,
     Reservation, Stored, Usage,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{cache, db, import, location, policy::Rule};
+use super::{cache, db, import, location, metadef, policy::Rule};
 use crate::{
     client::keystone,
     data::{self, signature},
@@ -241,6 +241,9 @@ pub enum Error {
     /// The image's name in staging is taken.
     #[error("The image {0} has data on staging")]
     StagedTwice(ImageId),
+    /// A request about metadata definitions is refused.
+    #[error(transparent)]
+    Metadef(#[from] metadef::Refusal),
     /// Another request changed the image first.
     #[error("An object with the same identifier is currently being operated on.")]
     Conflict,

@@ -9,6 +9,7 @@
 //! Nobody who changes an image has to think of this: the repository functions of
 //! [`db`](super::db) tell.
 
+mod metadef;
 mod payload;
 pub mod send;
 
@@ -25,6 +26,8 @@ use crate::{
     client::amqp,
     model::{Image, ImageId, Member, ProjectId, StoreId},
 };
+
+pub use metadef::{MetadefChange, Thing};
 
 /// What the operator decided about notifications, where there are any.
 #[derive(Clone, Debug)]
@@ -159,11 +162,7 @@ impl Teller {
         self.added.notify_one();
     }
 
-    pub(super) fn info(
-        &self,
-        event_type: &'static str,
-        payload: impl FnOnce() -> Value,
-    ) -> Option<Event> {
+    fn info(&self, event_type: &str, payload: impl FnOnce() -> Value) -> Option<Event> {
         self.event(event_type, Priority::Info, payload)
     }
 
@@ -175,7 +174,7 @@ impl Teller {
 
     fn event(
         &self,
-        event_type: &'static str,
+        event_type: &str,
         priority: Priority,
         payload: impl FnOnce() -> Value,
     ) -> Option<Event> {

@@ -25,7 +25,7 @@ use rules::{Defaults, Rules};
 use source::Stamp;
 
 pub use check::{Attribute, Check, Template};
-pub use defaults::{REGISTERED, Registered, Rule, Scope};
+pub use defaults::{OURS, REGISTERED, Registered, Rule, Scope};
 pub use rules::Place;
 pub(in crate::control) use source::read_text;
 pub use source::{Source, find};

@@ -45,6 +45,14 @@ pub(super) enum Must {
 
 pub(super) const KNOWN: &[Known] = &[
     Known {
+        entry: "Definitions that Glance stumbles over",
+        steps: &[
+            "metadefs: an object is renamed to what there is",
+            "metadefs: a property is renamed to what there is",
+        ],
+        parts: &[Status, Body],
+    },
+    Known {
         entry: "A version is listed when what it promises works",
         steps: &["versions: *"],
         parts: &[Body],

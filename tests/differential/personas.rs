@@ -101,6 +101,44 @@ GET /v2/schemas/image
 /// an image.
 const STORES: &str = "GET /v2/info/stores\nGET /v2/info/stores/detail\n";
 
+/// What is asked of a namespace of definitions, which is `demo`'s, and of what is in it.
+const DEFINITIONS: &str = r#"
+GET /v2/metadefs/namespaces/NS
+GET /v2/metadefs/namespaces/NS/objects
+GET /v2/metadefs/namespaces/NS/objects/o
+GET /v2/metadefs/namespaces/NS/properties
+GET /v2/metadefs/namespaces/NS/properties/p
+GET /v2/metadefs/namespaces/NS/properties/x_p?resource_type=T
+GET /v2/metadefs/namespaces/NS/tags
+GET /v2/metadefs/namespaces/NS/tags/t
+GET /v2/metadefs/namespaces/NS/resource_types
+PUT /v2/metadefs/namespaces/NS {"namespace": "NS", "owner": "{demo}", "visibility": "VISIBILITY"}
+POST /v2/metadefs/namespaces/NS/objects {"name": "WHO"}
+POST /v2/metadefs/namespaces/NS/properties {"name": "WHO", "title": "t", "type": "string"}
+POST /v2/metadefs/namespaces/NS/tags/WHO
+POST /v2/metadefs/namespaces/NS/tags {"tags": [{"name": "t"}]}
+POST /v2/metadefs/namespaces/NS/resource_types {"name": "WHO"}
+PUT /v2/metadefs/namespaces/NS/objects/o {"name": "o"}
+PUT /v2/metadefs/namespaces/NS/properties/p {"name": "p", "title": "t", "type": "string"}
+PUT /v2/metadefs/namespaces/NS/tags/t {"name": "t"}
+DELETE /v2/metadefs/namespaces/NS/objects/WHO
+DELETE /v2/metadefs/namespaces/NS/properties/WHO
+DELETE /v2/metadefs/namespaces/NS/tags/WHO
+DELETE /v2/metadefs/namespaces/NS/resource_types/WHO
+admin: GET /v2/metadefs/namespaces/NS
+"#;
+
+/// What is asked of none.
+const CATALOG: &str = r#"
+GET /v2/metadefs/namespaces
+GET /v2/metadefs/namespaces?limit=1&marker=public
+GET /v2/metadefs/namespaces?marker=private
+GET /v2/metadefs/resource_types
+POST /v2/metadefs/namespaces {"namespace": "WHO"}
+POST /v2/metadefs/namespaces {"namespace": "WHO", "owner": "{alt}", "objects": [{"name": "x"}]}
+DELETE /v2/metadefs/namespaces/WHO
+"#;
+
 /// What is done with properties that are protected.
 const PROPERTIES: &str = r#"
 POST /v2/images {"name": "x", "x_open": "1"}
@@ -166,6 +204,31 @@ fn properties_are_protected_as_glance_protects_them() {
         let properties = ", \"x_open\": \"1\", \"x_secret\": \"1\", \"x_owned\": \"1\"";
         add(&mut text, &created("public", properties), who, &image);
         add(&mut text, PROPERTIES, who, &image);
+    }
+    pair.run(&steps(&text), [&people(&keystone); 2]);
+}
+
+#[test]
+fn definitions_answer_every_persona_as_glances() {
+    let keystone = Keystone::shared();
+    let pair = Pair::start(&["--keystone", &keystone.url()], &[]);
+    let mut text = String::new();
+    for visibility in ["private", "public"] {
+        let make = format!(
+            "admin: POST /v2/metadefs/namespaces {{\"namespace\": \"{visibility}\", \"owner\": \"{{demo}}\", \
+             \"visibility\": \"{visibility}\", \"objects\": [{{\"name\": \"o\"}}], \"tags\": [{{\"name\": \"t\"}}], \
+             \"properties\": {{\"p\": {{\"title\": \"p\", \"type\": \"string\"}}}}, \
+             \"resource_type_associations\": [{{\"name\": \"T\", \"prefix\": \"x_\"}}]}}\n"
+        );
+        add(&mut text, &make, "admin", "");
+    }
+    for (who, _) in PERSONAS {
+        for visibility in ["private", "public"] {
+            let lines = DEFINITIONS.replace("NS", visibility);
+            let lines = lines.replace("VISIBILITY", visibility);
+            add(&mut text, &lines.replace("WHO", who), who, "");
+        }
+        add(&mut text, &CATALOG.replace("WHO", who), who, "");
     }
     pair.run(&steps(&text), [&people(&keystone); 2]);
 }

@@ -1,4 +1,4 @@
-//! JSON Schema as far as image schemas use it, with the messages of Python's jsonschema.
+//! JSON Schema as far as Glance's schemas use it, with the messages of Python's jsonschema.
 
 use std::{cmp::Ordering, collections::HashMap, fmt};
 
@@ -39,6 +39,7 @@ impl Validator {
         // One clone of a small document, so that every break can point into one tree.
         let instance = Value::Object(object.clone());
         let mut walk = Walk {
+            root: &self.schema,
             patterns: &self.patterns,
             path: Vec::new(),
             schema_path: Vec::new(),
@@ -133,6 +134,8 @@ impl fmt::Display for Break<'_> {
 }
 
 struct Walk<'a> {
+    /// What `$ref` leads into.
+    root: &'a Value,
     patterns: &'a HashMap<String, Regex>,
     path: Vec<Step>,
     schema_path: Vec<Step>,
@@ -186,6 +189,15 @@ impl<'a> Walk<'a> {
                     python::repr_str(missing)
                 ))
             }
+            "minItems" if (instance.as_array()?.len() as u64) < rule.as_u64()? => {
+                Some(match rule.as_u64() {
+                    Some(1) => format!("{} should be non-empty", shown()),
+                    _ => format!("{} is too short", shown()),
+                })
+            }
+            "uniqueItems" if *rule == Value::Bool(true) && has_twins(instance.as_array()?) => {
+                Some(format!("{} has non-unique elements", shown()))
+            }
             "dependentRequired" => {
                 let object = instance.as_object()?;
                 let rules = rule.as_object()?.iter();
@@ -213,6 +225,22 @@ impl<'a> Walk<'a> {
         schema: &'a Value,
     ) {
         match (keyword, instance) {
+            // jsonschema leaves it out of the path.
+            ("$ref", _) => {
+                let pointer = rule.as_str().and_then(|rule| rule.strip_prefix('#'));
+                if let Some(referred) = pointer.and_then(|pointer| self.root.pointer(pointer)) {
+                    self.descend(instance, referred);
+                }
+            }
+            ("allOf", _) => {
+                self.schema_path.push(Step::Name("allOf".into()));
+                for (index, schema) in rule.as_array().into_iter().flatten().enumerate() {
+                    self.schema_path.push(Step::Index(index));
+                    self.descend(instance, schema);
+                    self.schema_path.pop();
+                }
+                self.schema_path.pop();
+            }
             ("properties", Value::Object(members)) => {
                 for (name, schema) in rule.as_object().into_iter().flatten() {
                     if let Some(member) = members.get(name) {
@@ -291,6 +319,11 @@ impl<'a> Walk<'a> {
             self.best = Some(found);
         }
     }
+}
+
+fn has_twins(items: &[Value]) -> bool {
+    let twin = |(at, item)| items[..at].contains(item);
+    items.iter().enumerate().any(twin)
 }
 
 /// What jsonschema says of members that may not be there.

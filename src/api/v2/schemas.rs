@@ -41,3 +41,26 @@ pub async fn tasks(api: &Api, _: Call) -> Result<Response> {
 pub async fn members(api: &Api, _: Call) -> Result<Response> {
     Ok(json(api.schemas.members.clone()))
 }
+
+/// `GET /v2/schemas/metadefs/...`: one and many of each.
+macro_rules! metadefs {
+    ($($one:ident, $many:ident = $form:ident;)+) => {$(
+        #[doc = concat!("`", stringify!($one), "`")]
+        pub async fn $one(api: &Api, _: Call) -> Result<Response> {
+            Ok(json(api.schemas.metadefs.$form.one.clone()))
+        }
+
+        #[doc = concat!("`", stringify!($many), "`")]
+        pub async fn $many(api: &Api, _: Call) -> Result<Response> {
+            Ok(json(api.schemas.metadefs.$form.many.clone()))
+        }
+    )+};
+}
+
+metadefs! {
+    metadef_namespace, metadef_namespaces = namespace;
+    metadef_resource_type, metadef_resource_types = resource_type;
+    metadef_property, metadef_properties = property;
+    metadef_object, metadef_objects = object;
+    metadef_tag, metadef_tags = tag;
+}

@@ -208,6 +208,7 @@ impl Db {
             for insert in &inserts {
                 t.execute(insert).await?;
             }
+            t.tell(|teller| teller.image("image.create", image)).await?;
             lock(t, &image.id, task.id).await
         });
         created.map_err(|error| save::taken(error, &image.id))

@@ -75,6 +75,6 @@ fn project(project: Option<&ProjectId>) -> Option<&str> {
     project.map(ProjectId::as_str)
 }
 
-fn time(time: NaiveDateTime) -> String {
+pub(super) fn time(time: NaiveDateTime) -> String {
     time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

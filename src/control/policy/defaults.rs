@@ -1,4 +1,5 @@
-//! The rules that Glance 33 registers, with their defaults (reference C.2).
+//! The rules that Glance 33 registers, with their defaults (reference C.2), and, last, those of what
+//! only we have.
 
 /// Which tokens a rule is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ const CACHE: &str = "rule:manage_image_cache";
 
 macro_rules! rules {
     ($($rule:ident = $name:literal, $scope:ident, $default:expr $(, was $was:expr)?;)+) => {
-        /// The rules that operations name, in Glance's order.
+        /// The rules that operations name, in Glance's order, then [`OURS`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[expect(missing_docs, reason = "the names are the policy's")]
         pub enum Rule {
@@ -142,7 +143,15 @@ rules! {
     CacheClean = "cache_clean", Project, ADMIN;
     CachePrune = "cache_prune", Project, ADMIN;
     StoresInfoDetail = "stores_info_detail", Project, ADMIN_OR_SERVICE, was ADMIN;
+    AddMetadefResourceType = "add_metadef_resource_type", Project, METADEF_ADMIN;
+    DeleteMetadefResourceType = "delete_metadef_resource_type", Project, METADEF_ADMIN;
 }
+
+/// The rules that Glance does not have.
+pub const OURS: [Rule; 2] = [
+    Rule::AddMetadefResourceType,
+    Rule::DeleteMetadefResourceType,
+];
 
 /// How the names of the rules begin that let one look and change nothing.
 const READING: [&str; 7] = [

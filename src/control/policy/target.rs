@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::check::{Attribute, Value};
 use crate::{
     control::Caller,
-    model::{Image, ProjectId, Visibility},
+    model::{Image, ProjectId, Visibility, metadef::Namespace},
 };
 
 /// What a rule is asked about.
@@ -23,6 +23,8 @@ pub enum Target<'a> {
         /// What was asked for; Glance takes `private` where nothing was.
         visibility: Option<Visibility>,
     },
+    /// A namespace of metadata definitions that the caller has found.
+    Namespace(&'a Namespace),
     /// Whatever belongs to the caller's project.
     Own,
     /// Nothing in particular.
@@ -45,6 +47,11 @@ impl<'a> Target<'a> {
                     let visibility = visibility.unwrap_or(Visibility::Private);
                     Some(visibility.as_str().into())
                 }
+                _ => None,
+            },
+            Self::Namespace(namespace) => match key {
+                "project_id" => project(namespace.owner.as_ref()),
+                "visibility" => Some(namespace.visibility.as_str().into()),
                 _ => None,
             },
             Self::Own => match key {
@@ -94,6 +101,10 @@ impl<'a> Target<'a> {
                 put("project_id", id(owner));
                 let visibility = visibility.unwrap_or(Visibility::Private);
                 put("visibility", json!(visibility.as_str()));
+            }
+            Self::Namespace(namespace) => {
+                put("project_id", id(namespace.owner.as_ref()));
+                put("visibility", json!(namespace.visibility));
             }
             Self::Own => put("project_id", id(caller.project.as_ref())),
             Self::Service => {}
