@@ -13,7 +13,7 @@ mod metadef;
 mod payload;
 pub mod send;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use chrono::{NaiveDateTime, Timelike, Utc};
 use serde_json::{Value, json};
@@ -21,10 +21,11 @@ use tokio::{runtime::Handle, sync::Notify};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Caller, Control};
+use super::{Caller, Control, Error};
 use crate::{
     client::amqp,
-    model::{Image, ImageId, Member, ProjectId, StoreId},
+    model::{Image, ImageId, Member, ProjectId, Status, StoreId, Task, TaskStatus},
+    store,
 };
 
 pub use metadef::{MetadefChange, Thing};
@@ -133,17 +134,52 @@ impl Teller {
         })
     }
 
-    /// `image.upload` and `image.activate`: the bytes are there.
-    pub(super) fn image_uploaded(&self, image: &Image) -> Vec<Event> {
-        let with_imports = || payload::with_imports(payload::image(image), image);
-        let uploaded = self.info("image.upload", with_imports);
-        let activated = self.image("image.activate", image);
-        uploaded.into_iter().chain(activated).collect()
+    /// `image.upload` for each store that has the bytes now, `image.activate` where they are the
+    /// first, and `image.update`.
+    pub(super) fn image_stored(&self, before: &Image, after: &Image) -> Vec<Event> {
+        let new = after.locations.iter();
+        let new = new.filter(|location| !before.locations.contains(location));
+        // How far an import is, is told with the update.
+        let stored = Image {
+            properties: before.properties.clone(),
+            ..after.clone()
+        };
+        let with_imports = || payload::with_imports(payload::image(&stored), &stored);
+        let mut told: Vec<Event> = new
+            .filter_map(|_| self.info("image.upload", with_imports))
+            .collect();
+        if before.status != Status::Active && after.status == Status::Active {
+            told.extend(self.image("image.activate", &stored));
+        }
+        told.extend(self.image("image.update", after));
+        told
     }
 
-    /// `image.upload` of a failure: no image, but the reason.
-    pub(super) fn upload_failed(&self, reason: &str) -> Option<Event> {
-        self.event("image.upload", Priority::Error, || reason.into())
+    /// `task.create`; of a task that ended as it was made, its end too.
+    pub(super) fn task_made(&self, task: &Task) -> Vec<Event> {
+        let made = self.task(&pending(task));
+        let ended = task.status.is_over().then(|| self.task_ended(task));
+        made.into_iter()
+            .chain(ended.into_iter().flatten())
+            .collect()
+    }
+
+    /// `task.processing`, and whatever else a status is told as.
+    pub(super) fn task(&self, task: &Task) -> Option<Event> {
+        let event_type = match task.status {
+            TaskStatus::Pending => "task.create",
+            TaskStatus::Processing => "task.processing",
+            TaskStatus::Success => "task.success",
+            TaskStatus::Failure => "task.failure",
+        };
+        self.info(event_type, || payload::task(task))
+    }
+
+    /// `task.success` or `task.failure`, then `task.run`, which Glance tells when it has run, of the
+    /// task as it was made.
+    pub(super) fn task_ended(&self, task: &Task) -> Vec<Event> {
+        let run = self.info("task.run", || payload::task(&pending(task)));
+        self.task(task).into_iter().chain(run).collect()
     }
 
     /// `image.member.create` or `image.member.update`.
@@ -196,6 +232,15 @@ impl Teller {
     }
 }
 
+/// A task as it was made.
+fn pending(task: &Task) -> Task {
+    Task {
+        status: TaskStatus::Pending,
+        expires_at: None,
+        ..task.clone()
+    }
+}
+
 /// A download, or the part of one, that has ended.
 #[derive(Clone, Debug)]
 pub struct Sent {
@@ -229,6 +274,46 @@ impl Control {
         let event = self.db.teller().and_then(|teller| {
             teller.event("image.send", priority, || payload::sent(sent, sent_bytes))
         });
+        self.tell_alone(event);
+    }
+
+    /// `image.upload` of a failure: no image, but the reason. What becomes of the image is told with
+    /// that change; this goes as [`Control::image_sent`] does.
+    pub(super) fn upload_failed(&self, image: &ImageId, error: &Error) {
+        match error {
+            Error::MediaFull | Error::MediaDenied | Error::GoneDuringUpload(_) => {
+                self.tell_failed(|| error.to_string());
+            }
+            other => self.tell_failed(|| internal(image, other)),
+        }
+    }
+
+    /// The same of one store, where others go on.
+    pub(super) fn store_failed(&self, image: &ImageId, error: &store::Error) {
+        match error {
+            store::Error::Full(_) => self.upload_failed(image, &Error::MediaFull),
+            store::Error::Denied(_) => self.upload_failed(image, &Error::MediaDenied),
+            other => self.tell_failed(|| internal(image, other)),
+        }
+    }
+
+    /// The same of an import.
+    pub(super) fn import_failed(&self, image: &ImageId, error: &data::Error) {
+        match error {
+            data::Error::Store(error) => self.store_failed(image, error),
+            other => self.tell_failed(|| internal(image, other)),
+        }
+    }
+
+    fn tell_failed(&self, reason: impl FnOnce() -> String) {
+        let event = self.db.teller().and_then(|teller| {
+            let reason = || Value::String(reason());
+            teller.event("image.upload", Priority::Error, reason)
+        });
+        self.tell_alone(event);
+    }
+
+    fn tell_alone(&self, event: Option<Event>) {
         // Without a runtime the process ends.
         let (Some(event), Ok(runtime)) = (event, Handle::try_current()) else {
             return;
@@ -236,10 +321,15 @@ impl Control {
         let db = self.db.clone();
         runtime.spawn(async move {
             if let Err(error) = db.event_add(&event).await {
-                warn!(%error, "A notification of a download is lost");
+                warn!(%error, "A notification is lost");
             }
         });
     }
+}
+
+/// Glance's words for whatever it has no others for.
+fn internal(image: &ImageId, error: &dyn Display) -> String {
+    format!("Failed to upload image data for image {image} due to internal error: {error}")
 }
 
 /// Python's `str` of a `datetime`.

@@ -390,28 +390,11 @@ impl Upload {
             (_, error) => told(id, error),
         };
         let told = refused.unwrap_or(told);
-        self.tell_failed(&told).await;
+        if !self.is_staging {
+            self.control.upload_failed(&self.saving.id, &told);
+        }
         self.undo().await;
         told
-    }
-
-    async fn tell_failed(&self, error: &Error) {
-        let db = &self.control.db;
-        let Some(teller) = db.teller().filter(|_| !self.is_staging) else {
-            return;
-        };
-        let reason = match error {
-            Error::MediaFull | Error::MediaDenied | Error::GoneDuringUpload(_) => error.to_string(),
-            other => format!(
-                "Failed to upload image data for image {} due to internal error: {other}",
-                self.saving.id
-            ),
-        };
-        if let Some(event) = teller.upload_failed(&reason)
-            && let Err(error) = db.event_add(&event).await
-        {
-            warn!(image.id = %self.saving.id, %error, "A notification of a failed upload is lost");
-        }
     }
 
     /// What is told when the image was deleted, or another was first.

@@ -1,6 +1,6 @@
 """Prints what is in queues of a broker, a line of JSON for each message: the lab's kombu takes it off, and oslo.messaging
 reads it. Each line of input is the URL and the topic of one service; its `info` queue is read until the image named
-`the end` is told of, then what is in its `error` queue. A line of output for each: a list of messages."""
+`the end` and the run of every task are told of, then what is in its `error` queue. A line of output for each: a list of messages."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ def listen(url, topic):
     heard = []
     with kombu.Connection(url.replace("rabbit://", "amqp://")) as connection:
         info = queue(connection, topic + ".info")
-        while not heard or not is_end(heard[-1]):
+        while not is_all(heard):
             message = info.get(timeout=PATIENCE_SECONDS)
             heard.append(shown(message, "info"))
             message.ack()
@@ -54,6 +54,11 @@ def shown(message, queue):
         "version": envelope.get("oslo.version"),
         "message": common.deserialize_msg(envelope),
     }
+
+
+def is_all(heard):
+    types = [shown["message"]["event_type"] for shown in heard]
+    return any(map(is_end, heard)) and types.count("task.create") == types.count("task.run")
 
 
 def is_end(shown):

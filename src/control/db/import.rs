@@ -7,6 +7,7 @@ use chrono::Utc;
 use super::{
     Bounds, Db, Ended, NewWrite, NodeId, Reservation, Staged,
     error::{Error, Result},
+    image,
     job::{self, JobId, NewJob},
     journal,
     pool::{Transaction, transact},
@@ -83,7 +84,9 @@ impl Db {
             }
             job::add(t, start.job).await?;
             task::add(t, start.task).await?;
-            save::save(t, start.before, start.after).await?;
+            save::write(t, start.before, start.after).await?;
+            t.tell(|teller| teller.image("image.update", &locked(start)))
+                .await?;
             // Glance counts when the image has moved, so that a copy counts twice in staging.
             if let Some(within) = start.within {
                 quota::judge_moved(t, within).await?;
@@ -135,6 +138,10 @@ impl Db {
             if t.fetch(&holds).await?.is_empty() || !is_locked(t, image, id).await? {
                 return Err(Error::Lost);
             }
+            if t.teller().is_some() {
+                let image = image::load(t, image).await?;
+                journal::tell_prepared(t, &image, writes).await?;
+            }
             Ok(())
         })
     }
@@ -154,7 +161,8 @@ impl Db {
     ) -> Result<()> {
         transact!(self.pool, |t| {
             journal::end(t, attempts, node).await?;
-            save::save(t, before, after).await?;
+            save::write(t, before, after).await?;
+            t.tell(|teller| teller.image_stored(before, after)).await?;
             match is_locked(t, &before.id, id).await? {
                 true => Ok(()),
                 false => Err(Error::Lost),
@@ -173,8 +181,10 @@ impl Db {
             if !job::finish(t, end.id, end.node).await? {
                 return Err(Error::Lost);
             }
+            save::write(t, end.before, end.after).await?;
+            t.tell(|teller| teller.image_stored(end.before, end.after))
+                .await?;
             task::end(t, end.id, end.ended).await?;
-            save::save(t, end.before, end.after).await?;
             match unlock(t, &end.before.id, &end.id.to_string()).await? {
                 true => Ok(()),
                 false => Err(Error::Lost),
@@ -266,6 +276,14 @@ impl Db {
             save::save(t, before, after).await
         })
     }
+}
+
+/// The image as others find it: with its task's lock.
+fn locked(start: ImportStart<'_>) -> Image {
+    let mut image = start.after.clone();
+    let lock = Some(start.task.id.to_string());
+    image.properties.insert(IMPORT_LOCK.to_owned(), lock);
+    image
 }
 
 /// Takes the lock. As in Glance, the unique key of name and image decides; a deleted lock is revived.

@@ -22,7 +22,10 @@ use super::{
     save,
     sql::Sql,
 };
-use crate::model::{Attempt, Image, ImageId, Status, StoreId};
+use crate::{
+    control::notify::Event,
+    model::{Attempt, Image, ImageId, Status, StoreId},
+};
 
 /// A running process. One that lost its lease joins again under a new id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -182,14 +185,10 @@ impl Db {
             t.execute(&insert).await?;
             save::save(t, before, after).await?;
             // Staged bytes are not the image's yet.
-            let prepared = writes.iter().filter(|_| after.status == Status::Saving);
-            let stores = prepared.map(|write| &write.store);
-            t.tell(|teller| -> Vec<_> {
-                stores
-                    .filter_map(|store| teller.image_prepared(after, store))
-                    .collect()
-            })
-            .await
+            match after.status {
+                Status::Saving => tell_prepared(t, after, writes).await,
+                _ => Ok(()),
+            }
         })
     }
 
@@ -225,16 +224,7 @@ impl Db {
         transact!(self.pool, |t| {
             end(t, attempts, node).await?;
             save::write(t, before, after).await?;
-            t.tell(|teller| {
-                let mut told = match (before.status, after.status) {
-                    (Status::Saving, Status::Active) => teller.image_uploaded(after),
-                    // Staged bytes are not the image's yet.
-                    _ => Vec::new(),
-                };
-                told.extend(teller.image("image.update", after));
-                told
-            })
-            .await
+            t.tell(|teller| teller.image_stored(before, after)).await
         })
     }
 
@@ -417,6 +407,21 @@ pub(super) fn insert(
         insert.bind(project).bind(reserved_bytes.cast_signed());
     }
     insert
+}
+
+/// Tells of the bytes that each write is about to give the image.
+pub(super) async fn tell_prepared(
+    t: &mut Transaction,
+    image: &Image,
+    writes: &[NewWrite],
+) -> Result<()> {
+    t.tell(|teller| -> Vec<Event> {
+        let stores = writes.iter().map(|write| &write.store);
+        stores
+            .filter_map(|store| teller.image_prepared(image, store))
+            .collect()
+    })
+    .await
 }
 
 /// Takes the rows of writes away that end well: [`Error::Lost`] when one was fenced or the node's

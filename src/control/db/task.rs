@@ -12,7 +12,10 @@ use super::{
     rows::cell,
     sql::{Sql, Value},
 };
-use crate::model::{ImageId, ProjectId, Task, TaskId, TaskStatus};
+use crate::{
+    control::notify::{Event, Teller},
+    model::{ImageId, ProjectId, Task, TaskId, TaskStatus},
+};
 
 const TABLE: &str = "tasks";
 
@@ -72,8 +75,7 @@ impl Db {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn task(&self, id: TaskId) -> Result<Task> {
-        let mut sql = Sql::new(format!("{SELECT} AND t.id = ?"));
-        let rows = self.pool.fetch(sql.bind(id.to_string())).await?;
+        let rows = self.pool.fetch(&select(id)).await?;
         task(rows.first().ok_or(Error::NotFound)?)
     }
 
@@ -132,15 +134,18 @@ impl Db {
     pub async fn task_progress(&self, id: TaskId, message: Option<&str>) -> Result<bool> {
         let now = self.now();
         transact!(self.pool, |t| {
-            let mut sql = Sql::new(
-                "UPDATE tasks SET status = ?, updated_at = ? WHERE id = ? AND deleted = false \
-                 AND status IN ",
-            );
-            sql.bind(TaskStatus::Processing.as_str()).bind(now);
-            sql.bind(id.to_string());
-            let going = [TaskStatus::Pending, TaskStatus::Processing];
-            sql.push_list(going.map(TaskStatus::as_str));
-            if t.execute(&sql).await? != 1 {
+            let from = |status: TaskStatus| {
+                let mut sql = Sql::new(
+                    "UPDATE tasks SET status = ?, updated_at = ? WHERE id = ? \
+                     AND deleted = false AND status = ?",
+                );
+                sql.bind(TaskStatus::Processing.as_str()).bind(now);
+                sql.bind(id.to_string()).bind(status.as_str());
+                sql
+            };
+            if t.execute(&from(TaskStatus::Pending)).await? == 1 {
+                tell(t, id, |teller, task| teller.task(task)).await?;
+            } else if t.execute(&from(TaskStatus::Processing)).await? != 1 {
                 return Ok(false);
             }
             if let Some(message) = message {
@@ -236,7 +241,7 @@ pub(super) async fn add(t: &mut Transaction, task: &Task) -> Result<()> {
     sql.bind(json(&task.result));
     sql.bind(task.message.as_deref().unwrap_or_default());
     t.execute(&sql).await?;
-    Ok(())
+    t.tell(|teller| teller.task_made(task)).await
 }
 
 /// [`Db::task_end`] as a part of a transaction.
@@ -262,7 +267,27 @@ pub(super) async fn end(t: &mut Transaction, id: TaskId, ended: &Ended) -> Resul
     }
     sql.push(" WHERE task_id = ?").bind(id.to_string());
     t.execute(&sql).await?;
-    Ok(())
+    tell(t, id, |teller, task| teller.task_ended(task)).await
+}
+
+/// Tells of a task as it is now.
+async fn tell<E: IntoIterator<Item = Event>>(
+    t: &mut Transaction,
+    id: TaskId,
+    events: impl FnOnce(&Teller, &Task) -> E,
+) -> Result<()> {
+    if t.teller().is_none() {
+        return Ok(());
+    }
+    let rows = t.fetch(&select(id)).await?;
+    let task = task(rows.first().ok_or(Error::NotFound)?)?;
+    t.tell(|teller| events(teller, &task)).await
+}
+
+fn select(id: TaskId) -> Sql {
+    let mut sql = Sql::new(format!("{SELECT} AND t.id = ?"));
+    sql.bind(id.to_string());
+    sql
 }
 
 fn push_visible(sql: &mut Sql, viewer: &Viewer) {

@@ -360,6 +360,10 @@ impl<'a> Import<'a> {
             Err(error) => {
                 warn!(image.id = %self.job.image, %error, cause = ?std::error::Error::source(&error), "An import failed");
                 self.control.undo(covered).await;
+                // A store that failed was told of when it did.
+                if lost.is_empty() {
+                    self.control.import_failed(&self.job.image, &error);
+                }
                 let refused = self.growth.as_ref().and_then(|growth| growth.refused());
                 let message = match refused {
                     Some(refused) => refused.to_string(),

@@ -1,10 +1,10 @@
 //! What is told of things: Glance's payloads. Where an image's bytes are is never told.
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDateTime, Utc};
 use serde_json::{Value, json};
 
 use super::Sent;
-use crate::model::{Image, Member, ProjectId, Visibility};
+use crate::model::{Image, Member, ProjectId, Task, Visibility};
 
 pub(super) fn image(image: &Image) -> Value {
     json!({
@@ -38,6 +38,25 @@ pub(super) fn member(member: &Member) -> Value {
         "status": member.status.as_str(),
         "created_at": time(member.created_at),
         "updated_at": time(member.updated_at),
+        "deleted": false,
+        "deleted_at": null,
+    })
+}
+
+/// A task without what was asked for and what came of it, which may be nobody's business.
+pub(super) fn task(task: &Task) -> Value {
+    let owner = Some(&task.owner).filter(|owner| !owner.as_str().is_empty());
+    json!({
+        "id": task.id.to_string(),
+        "type": task.kind,
+        "status": task.status.as_str(),
+        "result": null,
+        "owner": project(owner),
+        "message": null,
+        // Glance tells the time of the message where there is none.
+        "expires_at": time(task.expires_at.unwrap_or_else(|| Utc::now().naive_utc())),
+        "created_at": time(task.created_at),
+        "updated_at": time(task.updated_at),
         "deleted": false,
         "deleted_at": null,
     })

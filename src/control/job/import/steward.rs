@@ -116,7 +116,9 @@ impl Steward for ImportSteward<'_> {
     }
 
     fn lost(&self, store: &StoreId, error: &store::Error) {
-        warn!(image.id = %self.import.job.image, %store, %error, "An import failed in store {store}");
+        let import = &self.import;
+        warn!(image.id = %import.job.image, %store, %error, "An import failed in store {store}");
+        import.control.store_failed(&import.job.image, error);
         self.state.lock().lost.push(store.clone());
     }
 
