@@ -21,6 +21,11 @@ fn the_command_lines() {
 }
 
 #[test]
+fn definitions_on_the_command_line() {
+    passes("metadefs_test.py", |_| String::new());
+}
+
+#[test]
 fn imports_into_two_stores() {
     passes("imports_test.py", |folder| {
         format!(

@@ -2,6 +2,7 @@
 //! masked. The requests are data (`differential/*.http`), the differences that we want are one list
 //! (`differential/known.rs`).
 
+mod catalog;
 mod compare;
 mod known;
 mod personas;

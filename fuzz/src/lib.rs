@@ -5,13 +5,14 @@
 use std::hint::black_box;
 use std::sync::LazyLock;
 
-use fresnel::api::schema::Schemas;
+use fresnel::api::schema::{Schemas, metadef::Metadefs};
 use fresnel::api::{Settings, filter, patch as json_patch};
 use fresnel::cache::meta as cache_entry;
 use fresnel::client::amqp::frame::{self, Frame};
 use fresnel::client::s3::answer::Leaves;
 use fresnel::client::web::Uri;
 use fresnel::config::dialect;
+use fresnel::control::metadef::CatalogFile;
 use fresnel::control::policy::{file as policy_file, parse as policy_rule};
 use fresnel::control::protect::{Format, Protections};
 use fresnel::data::Expect;
@@ -20,6 +21,7 @@ use fresnel::data::decompress::{Packing, Unpacker};
 use fresnel::data::inspect::{self, Inspection};
 use fresnel::model::RangeRequest;
 use fresnel_hash::{Algorithm, Engine, Lane, Md5, Sha256, Sha512};
+use serde_json::Value;
 
 /// A function that takes any bytes.
 pub type Target = fn(&[u8]);
@@ -36,6 +38,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("inspect", inspect),
     ("iso", iso),
     ("luks", luks),
+    ("metadefs", metadefs),
     ("patch", patch),
     ("policy", policy),
     ("protections", protections),
@@ -234,6 +237,41 @@ pub fn patch(data: &[u8]) {
     });
     for version in [json_patch::Version::V2_0, json_patch::Version::V2_1] {
         let _ = black_box(json_patch::parse(version, data, &SCHEMAS));
+    }
+}
+
+/// What a client sends of metadata definitions, and a file of them: what is written of one is read
+/// again.
+pub fn metadefs(data: &[u8]) {
+    static FORMS: LazyLock<Metadefs> =
+        LazyLock::new(|| Metadefs::new().expect("they are compiled in"));
+    if let Ok(Value::Object(body)) = serde_json::from_slice(data) {
+        let Metadefs {
+            namespace,
+            resource_type,
+            property,
+            object,
+            tag,
+            tag_list,
+            nameless,
+        } = &*FORMS;
+        for form in [
+            namespace,
+            resource_type,
+            property,
+            object,
+            tag,
+            tag_list,
+            nameless,
+        ] {
+            if let Err(violation) = form.validate(&body) {
+                assert!(!violation.to_string().is_empty());
+            }
+        }
+    }
+    if let Ok(file) = CatalogFile::parse(&String::from_utf8_lossy(data)) {
+        let written = serde_json::to_string(&file).expect("it is JSON");
+        CatalogFile::parse(&written).expect("what is written is read");
     }
 }
 

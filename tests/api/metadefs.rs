@@ -52,3 +52,23 @@ fn what_glance_answers_500_is_told() {
     assert_eq!(app.get("/v2/metadefs/namespaces?limit=x").status, 400);
     assert_eq!(app.get("/v2/metadefs/namespaces?sort_key=x").status, 400);
 }
+
+#[test]
+fn a_namespace_that_is_for_a_type_no_more_leaves_nothing_of_it() {
+    let app = TestApp::new();
+    let namespace = json!({"namespace": "ns", "owner": "lab"});
+    assert_eq!(app.post("/v2/metadefs/namespaces", &namespace).status, 201);
+    let list = "/v2/metadefs/namespaces/ns/resource_types";
+    let association = json!({"name": "OS::Own", "prefix": "x_"});
+    for _ in 0..2 {
+        assert_eq!(app.post(list, &association).status, 201);
+        assert_eq!(app.delete(&format!("{list}/OS::Own")).status, 204);
+        assert_eq!(
+            app.get(list).json(),
+            json!({"resource_type_associations": []})
+        );
+    }
+    // What made the type with the association is gone, so the type can go.
+    assert_eq!(app.delete(&format!("{TYPES}/OS::Own")).status, 204);
+    assert_eq!(app.get(TYPES).json(), json!({"resource_types": []}));
+}

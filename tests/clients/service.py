@@ -1,12 +1,20 @@
 """What the client tests share: where the service is, and bytes to send to it."""
 
 import hashlib
+import json
 import os
 import random
 import tempfile
+import urllib.request
 
 URL = os.environ["FRESNEL_URL"]
 MIB = 1024 * 1024
+
+
+def get(path):
+    """A document of the service."""
+    with urllib.request.urlopen(URL + path) as answer:
+        return json.load(answer)
 
 
 def data(size):

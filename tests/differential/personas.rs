@@ -208,10 +208,34 @@ fn properties_are_protected_as_glance_protects_them() {
     pair.run(&steps(&text), [&people(&keystone); 2]);
 }
 
+/// Who writes definitions, where the operator lets managers look after those of their project.
+const OF_MANAGERS: &str = "role:admin or (role:manager and project_id:%(project_id)s)";
+
 #[test]
 fn definitions_answer_every_persona_as_glances() {
     let keystone = Keystone::shared();
     let pair = Pair::start(&["--keystone", &keystone.url()], &[]);
+    pair.run(&on_definitions(&PERSONAS), [&people(&keystone); 2]);
+}
+
+#[test]
+fn definitions_of_a_project_are_its_managers_where_the_policy_says_so() {
+    let keystone = Keystone::shared();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.yaml");
+    let writes = fresnel::control::policy::REGISTERED.iter();
+    let writes =
+        writes.filter(|rule| rule.name.contains("metadef") && rule.default == "rule:metadef_admin");
+    let rules = writes.map(|rule| format!("\"{}\": \"{OF_MANAGERS}\"\n", rule.name));
+    fs::write(&path, rules.collect::<String>()).unwrap();
+    let option = format!("oslo_policy.policy_file={}", path.display());
+    let pair = Pair::start(&["--keystone", &keystone.url()], &[&option]);
+    // A manager, a member and a reader of the project, and a member of another.
+    pair.run(&on_definitions(&PERSONAS[1..5]), [&people(&keystone); 2]);
+}
+
+/// Every route of definitions, by these personas.
+fn on_definitions(personas: &[(&str, &str)]) -> Vec<Step> {
     let mut text = String::new();
     for visibility in ["private", "public"] {
         let make = format!(
@@ -222,7 +246,7 @@ fn definitions_answer_every_persona_as_glances() {
         );
         add(&mut text, &make, "admin", "");
     }
-    for (who, _) in PERSONAS {
+    for (who, _) in personas {
         for visibility in ["private", "public"] {
             let lines = DEFINITIONS.replace("NS", visibility);
             let lines = lines.replace("VISIBILITY", visibility);
@@ -230,7 +254,7 @@ fn definitions_answer_every_persona_as_glances() {
         }
         add(&mut text, &CATALOG.replace("WHO", who), who, "");
     }
-    pair.run(&steps(&text), [&people(&keystone); 2]);
+    steps(&text)
 }
 
 /// An administrator makes the image for the project `demo`.
