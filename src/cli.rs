@@ -7,9 +7,11 @@ mod cache;
 mod config;
 mod db;
 mod demo;
+mod generate;
 mod image;
 mod node;
 mod policy;
+mod purge;
 mod scrub;
 mod serve;
 mod sources;
@@ -63,6 +65,9 @@ enum Command {
     /// Measure this machine
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Write the manual, and what shells complete from
+    #[command(subcommand)]
+    Generate(generate::Command),
 }
 
 /// Why a command did not do what it was asked.
@@ -106,6 +111,7 @@ pub fn run() -> ExitCode {
         Command::Scrub(args) => scrub::run(&args),
         Command::Cache(command) => cache::run(&command),
         Command::Bench(command) => bench::run(&command),
+        Command::Generate(command) => generate::run(&command),
     };
     // Nobody is left to tell when standard error is gone.
     match outcome {

@@ -20,6 +20,7 @@ pub mod metadef;
 pub mod notify;
 pub mod policy;
 pub mod protect;
+pub mod purge;
 pub mod quota;
 pub mod recover;
 pub mod scrub;

@@ -213,3 +213,76 @@ fn glances_definitions_are_loaded_written_and_loaded_again() {
         assert_eq!(one, two, "{}", path.display());
     }
 }
+
+#[test]
+fn an_upgrade_is_checked() {
+    let folder = folder_with("[fresnel]\ndata_dir = data\n");
+    let run = || {
+        fresnel(
+            folder.path(),
+            "db upgrade-check --json --config-file a.conf",
+        )
+    };
+    let result = |output: &Output, what: &str| {
+        let looked: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let looked = looked.as_array().unwrap().iter();
+        let mut found = looked.filter(|one| one["check"] == what);
+        found.next().unwrap()["result"].as_str().unwrap().to_owned()
+    };
+    let empty = run();
+    assert!(!empty.status.success());
+    assert_eq!(result(&empty, "database"), "not ready");
+    fresnel(folder.path(), "db sync --config-file a.conf");
+    let ready = run();
+    assert!(ready.status.success(), "{ready:?}");
+    assert_eq!(result(&ready, "database"), "ready");
+    let config = "[fresnel]\ndata_dir = data\n[DEFAULT]\nexecutor_thread_pool_size = 9\n";
+    fs::write(folder.path().join("a.conf"), config).unwrap();
+    assert_eq!(result(&run(), "configuration"), "warning");
+}
+
+#[test]
+fn rows_are_purged_by_glances_names() {
+    let folder = folder_with("[fresnel]\ndata_dir = data\n");
+    fresnel(folder.path(), "db sync --config-file a.conf");
+    for words in [
+        "db purge --age_in_days 1 --max_rows -1 --dry-run --json",
+        "db purge_images_table --age-in-days 1 --max-rows 5 --json",
+    ] {
+        let output = fresnel(folder.path(), &format!("{words} --config-file a.conf"));
+        assert!(output.status.success(), "{output:?}");
+        let purged: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(purged["age_in_days"], 1);
+        let removed = purged["tables"].as_array().unwrap().iter();
+        assert!(
+            removed
+                .map(|one| &one["removed"])
+                .all(|removed| *removed == 0)
+        );
+    }
+    let refused = fresnel(folder.path(), "db purge --max-rows -2 --config-file a.conf");
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+}
+
+#[test]
+fn the_manual_and_what_shells_complete_from_know_every_command() {
+    let folder = TempDir::new().unwrap();
+    let written = fresnel(folder.path(), "generate man pages");
+    assert!(written.status.success(), "{written:?}");
+    let page = fs::read_to_string(folder.path().join("pages/fresnel-db-purge.1")).unwrap();
+    assert!(page.contains("dry\\-run"), "{page}");
+    let script = fresnel(folder.path(), "generate completions bash");
+    fs::write(folder.path().join("fresnel.bash"), script.stdout).unwrap();
+    let typed = ". ./fresnel.bash; COMP_WORDS=(fresnel db pur); COMP_CWORD=2; \
+                 _fresnel fresnel pur db; echo ${COMPREPLY[@]}";
+    let completed = Command::new("bash")
+        .current_dir(folder.path())
+        .args(["-c", typed])
+        .output()
+        .unwrap();
+    assert_eq!(
+        text(&completed.stdout),
+        "purge purge-images-table\n",
+        "{completed:?}"
+    );
+}

@@ -8,6 +8,7 @@ mod jobs;
 mod journal;
 mod lists;
 mod members;
+mod purge;
 mod quota;
 mod schema;
 mod scrub;

@@ -63,6 +63,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("fresnel_hash", &["data/digest"]),
     ("fresnel_mem", &["buf"]),
     ("clap", &["cli", "main.rs"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("metrics_exporter_prometheus", &["base"]),
     ("saphyr_parser", &["control/policy"]),
     ("fancy_regex", &["control/protect"]),

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -10,15 +11,24 @@ use anyhow::{Context, bail};
 use crate::{
     config::Config,
     control::{
+        Policy, Protections,
         db::{Check, Db},
         metadef::{self, CatalogFile, Loaded},
+        purge,
     },
 };
 
 use super::service::each_store;
 
+/// Images under way of others that are counted.
+const STUCK_MAX: u32 = 1000;
+
 pub use crate::{
-    control::metadef::LoadMode,
+    control::{
+        db::Purged,
+        metadef::LoadMode,
+        purge::{Options as Purge, Outcome as PurgeOutcome},
+    },
     store::{Finding, Verdict},
 };
 
@@ -44,6 +54,99 @@ pub async fn db_check(config: Config) -> anyhow::Result<String> {
     let check = open(&config)?.check().await?;
     check.ready()?;
     Ok(check.to_string())
+}
+
+/// What was looked at before an upgrade.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    /// At what.
+    pub what: &'static str,
+    /// What is wrong with it, if anything.
+    pub found: Readiness,
+}
+
+/// Whether this version can take over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can.
+    Ready,
+    /// It can, but the operator should know this.
+    Warning(String),
+    /// It cannot.
+    NotReady(String),
+}
+
+/// Whether this version can serve what is there: the database, the policy, the configuration, and
+/// images that somebody else has under way.
+pub async fn upgrade_check(config: Config) -> Vec<Looked> {
+    let mut looked = Vec::new();
+    let mut look = |what, found| looked.push(Looked { what, found });
+    let warnings = config.warnings.join("; ");
+    look("configuration", Readiness::unless(warnings));
+    let (schema, under_way) = database(&config).await;
+    look("database", schema);
+    look("images", under_way);
+    let policy = Policy::load(config.policy);
+    let protections = match (&policy, &config.protections) {
+        (Ok(policy), Some(settings)) => Protections::load(settings, policy).map(drop),
+        _ => Ok(()),
+    };
+    look("policy", Readiness::of(policy.map(drop)));
+    look("property protections", Readiness::of(protections));
+    looked
+}
+
+/// The schema, and what others have under way where it can be asked.
+async fn database(config: &Config) -> (Readiness, Readiness) {
+    let asked = async {
+        let db = open(config)?;
+        db.check().await?.ready()?;
+        let stuck = db.images_stuck(Duration::ZERO, "", STUCK_MAX).await?;
+        anyhow::Ok(stuck.len())
+    };
+    match asked.await {
+        Err(error) => (Readiness::of(Err(error)), Readiness::Ready),
+        Ok(0) => (Readiness::Ready, Readiness::Ready),
+        Ok(count) => {
+            let more = if count < STUCK_MAX as usize {
+                ""
+            } else {
+                "or more "
+            };
+            let text = format!(
+                "{count} {more}are saving, uploading or importing with nobody of this service at work: data \
+                 that waits for its import, or a Glance's, which should end it; else see \
+                 `fresnel image recover`"
+            );
+            (Readiness::Ready, Readiness::Warning(text))
+        }
+    }
+}
+
+impl Readiness {
+    fn unless(warning: String) -> Self {
+        match warning.is_empty() {
+            true => Self::Ready,
+            false => Self::Warning(warning),
+        }
+    }
+
+    fn of<E: Into<anyhow::Error>>(outcome: Result<(), E>) -> Self {
+        match outcome {
+            Ok(()) => Self::Ready,
+            Err(error) => Self::NotReady(format!("{:#}", error.into())),
+        }
+    }
+}
+
+/// Removes rows that are deleted in name only; `tell` hears how many of a table are gone.
+pub async fn db_purge(
+    config: Config,
+    tables: &[Purged],
+    options: &Purge,
+    tell: &mut (dyn FnMut(Purged, u64) + Send),
+) -> anyhow::Result<Vec<PurgeOutcome>> {
+    Ok(purge::run(&ready(&config).await?, tables, options, tell).await?)
 }
 
 /// Loads metadata definitions. A file that cannot be read stops it; those before it are loaded.

@@ -5,8 +5,11 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Failure, block_on, sources::ConfigArgs};
-use crate::app::admin::{self, LoadMode};
+use anyhow::anyhow;
+use serde_json::{Value, json};
+
+use super::{Failure, block_on, purge, sources::ConfigArgs};
+use crate::app::admin::{self, LoadMode, Looked, Readiness};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -16,12 +19,32 @@ pub(super) enum Command {
     Version(ConfigArgs),
     /// Say whether the schema is one that this version serves
     Check(ConfigArgs),
+    /// Say whether this version can take over: the configuration, the policy, the database and what
+    /// others have under way in it
+    UpgradeCheck(UpgradeArgs),
+    /// Remove rows that have been deleted for long, of all tables but the images'
+    Purge(purge::Args),
+    /// Remove rows of the images table that have been deleted for long. Their ids may be used again
+    #[command(alias = "purge_images_table")]
+    PurgeImagesTable(purge::Args),
     /// Load metadata definitions from Glance's JSON files; a namespace that is there stays as it is
+    #[command(alias = "load_metadefs")]
     LoadMetadefs(LoadArgs),
     /// Remove all metadata definitions
+    #[command(alias = "unload_metadefs")]
     UnloadMetadefs(ConfigArgs),
     /// Write all metadata definitions to JSON files, one a namespace
+    #[command(alias = "export_metadefs")]
     ExportMetadefs(ExportArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct UpgradeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -75,6 +98,9 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
         Command::Sync(args) => block_on(admin::db_sync(args.load()?))?,
         Command::Version(args) => block_on(admin::db_version(args.load()?))?,
         Command::Check(args) => block_on(admin::db_check(args.load()?))?,
+        Command::UpgradeCheck(args) => return upgrade_check(args),
+        Command::Purge(args) => return purge::rows(args),
+        Command::PurgeImagesTable(args) => return purge::images(args),
         Command::LoadMetadefs(args) => block_on(admin::metadefs_load(
             args.config.load()?,
             &args.path,
@@ -87,4 +113,40 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     };
     writeln!(io::stdout(), "{said}")?;
     Ok(())
+}
+
+fn upgrade_check(args: &UpgradeArgs) -> Result<(), Failure> {
+    let config = args.config.load()?;
+    let looked = block_on(async { Ok(admin::upgrade_check(config).await) })?;
+    let text = match args.json {
+        true => format!("{:#}\n", Value::from_iter(looked.iter().map(as_json))),
+        false => looked.iter().map(as_text).collect(),
+    };
+    io::stdout().write_all(text.as_bytes())?;
+    let is_wrong = |looked: &Looked| matches!(looked.found, Readiness::NotReady(_));
+    match looked.iter().any(is_wrong) {
+        true => Err(anyhow!("this version cannot take over").into()),
+        false => Ok(()),
+    }
+}
+
+fn as_text(looked: &Looked) -> String {
+    let (word, details) = words(&looked.found);
+    match details {
+        None => format!("{}: {word}\n", looked.what),
+        Some(details) => format!("{}: {word}: {details}\n", looked.what),
+    }
+}
+
+fn as_json(looked: &Looked) -> Value {
+    let (word, details) = words(&looked.found);
+    json!({"check": looked.what, "result": word, "details": details})
+}
+
+fn words(found: &Readiness) -> (&'static str, Option<&str>) {
+    match found {
+        Readiness::Ready => ("ready", None),
+        Readiness::Warning(text) => ("warning", Some(text)),
+        Readiness::NotReady(text) => ("not ready", Some(text)),
+    }
 }

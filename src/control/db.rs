@@ -26,6 +26,7 @@ mod location;
 mod member;
 mod metadef;
 mod pool;
+mod purge;
 mod quota;
 mod rows;
 mod save;
@@ -51,6 +52,7 @@ pub use journal::{DeadWrite, NewWrite, NodeId};
 pub use list::{Column, Comparison, Direction, Filter, ListQuery, Listed, SortKey, TimeColumn};
 pub use location::{Claim, Rest, Work};
 pub use metadef::{NamespaceQuery, Order, RowId};
+pub use purge::Purged;
 pub use quota::{
     Bounds, IMAGE_COUNT_TOTAL, IMAGE_COUNT_UPLOADING, IMAGE_SIZE_TOTAL, IMAGE_STAGE_TOTAL, Over,
     Reservation, Stored, Usage,
