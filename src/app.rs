@@ -9,6 +9,7 @@ mod node;
 mod plugins;
 pub mod policy;
 pub mod repair;
+pub mod replicate;
 mod service;
 pub mod signature;
 mod staging;

@@ -12,6 +12,7 @@ mod image;
 mod node;
 mod policy;
 mod purge;
+mod replicate;
 mod scrub;
 mod serve;
 mod sources;
@@ -62,6 +63,9 @@ enum Command {
     /// Look after the images on this node's disk
     #[command(subcommand)]
     Cache(cache::Command),
+    /// Bring images from one image service to another, or to files and back
+    #[command(subcommand)]
+    Replicate(replicate::Command),
     /// Measure this machine
     #[command(subcommand)]
     Bench(bench::Command),
@@ -110,6 +114,7 @@ pub fn run() -> ExitCode {
         Command::Image(command) => image::run(&command),
         Command::Scrub(args) => scrub::run(&args),
         Command::Cache(command) => cache::run(&command),
+        Command::Replicate(command) => replicate::run(&command),
         Command::Bench(command) => bench::run(&command),
         Command::Generate(command) => generate::run(&command),
     };

@@ -6,6 +6,7 @@ pub mod judge;
 pub mod key_manager;
 pub mod keystone;
 pub mod peer;
+pub mod remote;
 pub mod s3;
 pub mod swift;
 pub mod transport;

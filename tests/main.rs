@@ -19,6 +19,7 @@ mod notify;
 mod policy;
 mod quota;
 mod rbd;
+mod replicate;
 mod s3;
 mod scrub;
 mod signature;

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::{Caller, Control, Error};
 use crate::{
     client::amqp,
+    data,
     model::{Image, ImageId, Member, ProjectId, Status, StoreId, Task, TaskStatus},
     store,
 };
