@@ -23,7 +23,7 @@ use crate::{
     },
     config::{self, Config, Keys, Keystone, Kind, Tokens},
     control::{
-        self, Auth, Control, Db, ImageCache, Leases, Policy, Protections, auth, db, job,
+        self, Auth, Control, Db, ImageCache, Leases, Policy, Protections, auth, job,
         notify::{Settings, Teller, send},
         sweep,
     },
@@ -74,8 +74,7 @@ impl Service {
                 .context("cannot start [fresnel] digest_engine")?,
             settings: config.data,
         });
-        let multistore = config.control.multistore;
-        let db = connect(&config.db, config.notifications.as_ref(), multistore).await?;
+        let db = connect(&config).await?;
         let leases = Leases::join(db.clone(), config.lease).await?;
         let policy = Policy::load(config.policy)?;
         let protections = config.protections.as_ref();
@@ -100,29 +99,17 @@ impl Service {
             ..Control::new(db, stores, config.control, leases.clone())
         });
         staging::clean(&control).await;
-        let kept = keep_cache(&control, &plane);
         let api = Arc::new(Api::new(control.clone(), plane.clone(), config.api)?);
-        let jobs = job::run(control.clone(), plane);
-        let telling = (config.notifications, control.clone());
         let (shutdown, drain) = http::drain();
-        let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
-        let deciding = control.clone();
         let mut service = Self {
             address,
             scheme,
-            leases: leases.clone(),
+            leases,
             shutdown,
             served: Vec::new(),
             cache: control.cache.as_ref().map(|images| images.cache.clone()),
-            background: vec![
-                tokio::spawn(async move { leases.keep().await }),
-                tokio::spawn(jobs),
-                tokio::spawn(async move { sweep::run(&control, sweep::SWEEP_EVERY).await }),
-                tokio::spawn(async move { keep_policy(&deciding.policy, hangup).await }),
-            ],
+            background: background(&control, plane, config.notifications)?,
         };
-        service.background.extend(kept);
-        service.send_notifications(telling);
         if let Some(address) = config.metrics_bind {
             service.serve_metrics(address, drain.clone()).await?;
         }
@@ -163,14 +150,6 @@ impl Service {
         }
     }
 
-    fn send_notifications(&mut self, (settings, control): (Option<Settings>, Arc<Control>)) {
-        if let Some(settings) = settings {
-            self.background.push(tokio::spawn(async move {
-                send::run(control.db.clone(), &control.leases, &settings).await;
-            }));
-        }
-    }
-
     async fn serve_metrics(&mut self, address: SocketAddr, drain: Drain) -> anyhow::Result<()> {
         let counted = telemetry::start_metrics()?;
         let listener = Listener::bind(&metrics::listener(address)).await?;
@@ -200,15 +179,36 @@ fn keep_cache(control: &Arc<Control>, plane: &Arc<Plane>) -> Vec<JoinHandle<()>>
     ]
 }
 
+/// What goes on beside the requests.
+fn background(
+    control: &Arc<Control>,
+    plane: Arc<Plane>,
+    notifications: Option<Settings>,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    let [leasing, sweeping, deciding, telling] = [(); 4].map(|()| control.clone());
+    let mut background = keep_cache(control, &plane);
+    background.extend([
+        tokio::spawn(async move { leasing.leases.keep().await }),
+        tokio::spawn(job::run(control.clone(), plane)),
+        tokio::spawn(async move { sweep::run(&sweeping, sweep::SWEEP_EVERY).await }),
+        tokio::spawn(async move { keep_policy(&deciding.policy, hangup).await }),
+    ]);
+    background.extend(notifications.map(|settings| {
+        tokio::spawn(async move {
+            send::run(telling.db.clone(), &telling.leases, &settings).await;
+        })
+    }));
+    Ok(background)
+}
+
 /// The database, which tells its changes where notifications are on.
-async fn connect(
-    config: &db::Config,
-    notifications: Option<&Settings>,
-    multistore: bool,
-) -> anyhow::Result<Db> {
-    let db = Db::connect(config).await?;
-    Ok(match notifications {
-        Some(settings) => db.telling(Teller::new(settings, multistore)),
+async fn connect(config: &Config) -> anyhow::Result<Db> {
+    let db = Db::connect(&config.db).await?;
+    let teller = config.notifications.as_ref();
+    let teller = teller.map(|settings| Teller::new(settings, config.control.multistore));
+    Ok(match teller {
+        Some(teller) => db.telling(teller),
         None => db,
     })
 }
