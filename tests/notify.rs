@@ -60,7 +60,12 @@ impl Broker {
     /// What was told under each of the topics, to the image named `the end`.
     fn heard(&self, topics: &[&str], options: &[&str]) -> Vec<Vec<Value>> {
         let questions = topics.iter().map(|topic| format!("{} {topic}", self.url));
-        let heard = lab::ask_of(Command::new(lab::python()), "notify/listen.py", options, questions);
+        let heard = lab::ask_of(
+            Command::new(lab::python()),
+            "notify/listen.py",
+            options,
+            questions,
+        );
         let messages = heard.iter().map(|line| serde_json::from_str(line).unwrap());
         messages.collect()
     }
