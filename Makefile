@@ -23,6 +23,9 @@ swift: lab # the Swift store on Swift's own servers
 barbican: lab # signed images, with their certificates in a real Barbican
 	cargo test --test tests barbican -- --ignored
 
+imports: lab # imports to several stores and their events, beside Glance
+	cargo test --test tests imports -- --ignored
+
 lint: tools # style, and what the machine can see of correctness
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -70,4 +73,4 @@ lab-down: # ends them
 tools: # what building and testing need beside Rust
 	tests/lab/packages build-essential curl perl qemu-utils
 
-.PHONY: run demo test functional tempest swift barbican lint bench bench-rbd bench-s3 fuzz sanitize deny lab lab-down tools
+.PHONY: run demo test functional tempest swift imports barbican lint bench bench-rbd bench-s3 fuzz sanitize deny lab lab-down tools
