@@ -113,7 +113,7 @@ pub trait Steward: Send + Sync {
     async fn stored(&self, receipt: &Receipt);
 
     /// A target has failed. The upload goes on if it can do without.
-    fn lost(&self, _store: &StoreId, _error: &StoreError) {}
+    fn lost(&self, _store: &StoreId, _error: &Error) {}
 
     /// Ready when the transfer must stop; every wait on socket, pool or store is raced against it.
     async fn stopped(&self) -> StopReason;

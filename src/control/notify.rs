@@ -24,7 +24,7 @@ use uuid::Uuid;
 use super::{Caller, Control, Error};
 use crate::{
     client::amqp,
-    data,
+    data::{self, StopReason},
     model::{Image, ImageId, Member, ProjectId, Status, StoreId, Task, TaskStatus},
     store,
 };
@@ -278,37 +278,12 @@ impl Control {
         self.tell_alone(event);
     }
 
-    /// `image.upload` of a failure: no image, but the reason. What becomes of the image is told with
-    /// that change; this goes as [`Control::image_sent`] does.
-    pub(super) fn upload_failed(&self, image: &ImageId, error: &Error) {
-        match error {
-            Error::MediaFull | Error::MediaDenied | Error::GoneDuringUpload(_) => {
-                self.tell_failed(|| error.to_string());
-            }
-            other => self.tell_failed(|| internal(image, other)),
-        }
-    }
-
-    /// The same of one store, where others go on.
-    pub(super) fn store_failed(&self, image: &ImageId, error: &store::Error) {
-        match error {
-            store::Error::Full(_) => self.upload_failed(image, &Error::MediaFull),
-            store::Error::Denied(_) => self.upload_failed(image, &Error::MediaDenied),
-            other => self.tell_failed(|| internal(image, other)),
-        }
-    }
-
-    /// The same of an import.
-    pub(super) fn import_failed(&self, image: &ImageId, error: &data::Error) {
-        match error {
-            data::Error::Store(error) => self.store_failed(image, error),
-            other => self.tell_failed(|| internal(image, other)),
-        }
-    }
-
-    fn tell_failed(&self, reason: impl FnOnce() -> String) {
+    /// `image.upload` of a failure: no image, but the reason; `refused` is what the project's limits said,
+    /// where those were it. What becomes of the image is told with that change; this goes as
+    /// [`Control::image_sent`] does.
+    pub(super) fn not_stored(&self, image: &ImageId, error: &data::Error, refused: Option<&Error>) {
         let event = self.db.teller().and_then(|teller| {
-            let reason = || Value::String(reason());
+            let reason = || Value::String(reason(image, error, refused));
             teller.event("image.upload", Priority::Error, reason)
         });
         self.tell_alone(event);
@@ -328,9 +303,20 @@ impl Control {
     }
 }
 
-/// Glance's words for whatever it has no others for.
-fn internal(image: &ImageId, error: &dyn Display) -> String {
-    format!("Failed to upload image data for image {image} due to internal error: {error}")
+/// Why an image was not stored, in Glance's words; it has the last for whatever it has no others for.
+fn reason(image: &ImageId, error: &data::Error, refused: Option<&Error>) -> String {
+    let internal = |error: &dyn Display| {
+        format!("Failed to upload image data for image {image} due to internal error: {error}")
+    };
+    match (refused, error) {
+        (Some(refused), _) => internal(refused),
+        (None, data::Error::Store(store::Error::Full(_))) => Error::MediaFull.to_string(),
+        (None, data::Error::Store(store::Error::Denied(_))) => Error::MediaDenied.to_string(),
+        (None, data::Error::Stopped(StopReason::Deleted)) => {
+            Error::GoneDuringUpload(image.clone()).to_string()
+        }
+        (None, other) => internal(other),
+    }
 }
 
 /// Python's `str` of a `datetime`.

@@ -60,6 +60,17 @@ impl Control {
         }
     }
 
+    /// A task that has failed before anything was begun.
+    pub(super) fn failed(&self, task: Task, message: String) -> Task {
+        let ended = self.ended(Err(message));
+        Task {
+            status: ended.status,
+            message: ended.message,
+            expires_at: Some(ended.expires_at),
+            ..task
+        }
+    }
+
     /// A task that ends now.
     pub(super) fn ended(&self, outcome: Result<Value, String>) -> Ended {
         let lives = TimeDelta::from_std(self.settings.import.task_time_to_live);

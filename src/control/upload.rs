@@ -384,17 +384,16 @@ impl Upload {
     pub async fn fail(self, error: data::Error) -> Error {
         let id = self.saving.id.clone();
         let refused = self.growth.as_ref().and_then(|growth| growth.refused());
+        if !self.is_staging {
+            self.control.not_stored(&id, &error, refused.as_ref());
+        }
         let told = match (self.is_staging, error) {
             (true, data::Error::Stopped(StopReason::Deleted)) => self.gone(),
             (true, data::Error::Store(store::Error::AlreadyExists(_))) => Error::StagedTwice(id),
             (_, error) => told(id, error),
         };
-        let told = refused.unwrap_or(told);
-        if !self.is_staging {
-            self.control.upload_failed(&self.saving.id, &told);
-        }
         self.undo().await;
-        told
+        refused.unwrap_or(told)
     }
 
     /// What is told when the image was deleted, or another was first.

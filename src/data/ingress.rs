@@ -301,7 +301,7 @@ struct Line<'a> {
     steward: &'a dyn Steward,
     /// None before it is opened, and once it is committed, aborted or lost.
     writer: Option<Box<dyn Writer>>,
-    lost: Option<store::Error>,
+    lost: Option<Error>,
 }
 
 impl<'a> Line<'a> {
@@ -314,7 +314,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    async fn open(&mut self, plane: &Plane, plan: &WritePlan) -> Result<(), store::Error> {
+    async fn open(&mut self, plane: &Plane, plan: &WritePlan) -> Result<()> {
         let (intent, size) = (&self.target.intent, plan.size);
         let opened = match plane.stores.get(&self.target.store) {
             Some(store) => match store.writer(intent, size.hint()).await {
@@ -342,11 +342,7 @@ impl<'a> Line<'a> {
 
     /// A writer accepts a chunk at once while its window has room. One that has had none for as
     /// long as `lag`, while others wait for it, is lost if the upload can do without.
-    async fn write(
-        &mut self,
-        chunk: Chunk<AtRest>,
-        lag: Option<Duration>,
-    ) -> Result<(), store::Error> {
+    async fn write(&mut self, chunk: Chunk<AtRest>, lag: Option<Duration>) -> Result<()> {
         let Some(writer) = &mut self.writer else {
             return Ok(());
         };
@@ -367,7 +363,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    async fn spill(&mut self) -> Result<(), store::Error> {
+    async fn spill(&mut self) -> Result<()> {
         let Some(writer) = &mut self.writer else {
             return Ok(());
         };
@@ -375,7 +371,7 @@ impl<'a> Line<'a> {
         self.went(spilled).await
     }
 
-    async fn went(&mut self, outcome: Result<(), store::Error>) -> Result<(), store::Error> {
+    async fn went(&mut self, outcome: Result<(), store::Error>) -> Result<()> {
         let Err(error) = outcome else {
             return Ok(());
         };
@@ -384,7 +380,7 @@ impl<'a> Line<'a> {
     }
 
     /// Publishes, and says so at once: others may take longer.
-    async fn commit(&mut self, sums: &Sums) -> Result<Option<Receipt>, store::Error> {
+    async fn commit(&mut self, sums: &Sums) -> Result<Option<Receipt>> {
         let Some(writer) = self.writer.take() else {
             return Ok(None);
         };
@@ -414,7 +410,8 @@ impl<'a> Line<'a> {
     }
 
     /// A target that is not required may be lost without the upload.
-    fn lose(&mut self, error: store::Error) -> Result<(), store::Error> {
+    fn lose(&mut self, error: store::Error) -> Result<()> {
+        let error = Error::Store(error);
         self.steward.lost(&self.target.store, &error);
         if self.target.required {
             return Err(error);
@@ -450,7 +447,7 @@ fn some_line_left(lines: &mut [Line<'_>]) -> Result<()> {
         return Ok(());
     }
     let lost = lines.iter_mut().find_map(|line| line.lost.take());
-    Err(Error::Store(lost.expect("every line is lost")))
+    Err(lost.expect("every line is lost"))
 }
 
 /// On a thread that may compute.

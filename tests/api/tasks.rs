@@ -45,10 +45,7 @@ fn ended(app: &TestApp, body: &Value) -> Value {
         (&json!("pending"), &json!("import"))
     );
     assert_eq!(created["input"], body["input"]);
-    let status = || app.get(&own).json()["status"].as_str().unwrap().to_owned();
-    let is_over = || ["success", "failure"].contains(&status().as_str());
-    assert!(wait_until(PATIENCE, is_over), "{}", app.get(&own).json());
-    app.get(&own).json()
+    app.ended(&own)
 }
 
 #[test]

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{
     app::{TestApp, multistore, text},
     signing::{Author, Says, authority},
+    web::{Faulty, Then},
     wire::{Request, Response},
 };
 
@@ -241,5 +242,24 @@ fn an_import_of_what_is_not_signed_leaves_nothing() {
         let tasks = app.get(&format!("{image}/tasks")).json();
         let message = tasks["tasks"][0]["message"].as_str().unwrap();
         assert!(message.contains(reason), "{message}");
+    }
+}
+
+#[test]
+fn the_image_of_a_task_is_verified() {
+    let app = TestApp::new();
+    let author = Author::new("ECC_SECP384R1");
+    author.enter(app.keyring());
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n");
+    let server = Faulty::start(move |_| ([head.as_bytes(), &bytes()].concat(), Then::Close));
+    for (signed, status) in [(bytes(), "success"), (b"other bytes".to_vec(), "failure")] {
+        let mut properties = author.sign("SHA-384", &signed);
+        properties["disk_format"] = json!("raw");
+        properties["container_format"] = json!("bare");
+        let input = json!({"import_from": server.url(), "import_from_format": "raw",
+                           "image_properties": properties});
+        let begun = app.post("/v2/tasks", &json!({"type": "import", "input": input}));
+        let task = app.ended(begun.json()["self"].as_str().unwrap());
+        assert_eq!(task["status"], status, "{task}");
     }
 }

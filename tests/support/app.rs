@@ -190,6 +190,17 @@ impl TestApp {
         self.get(image).json()
     }
 
+    /// The task at that path, once it has ended.
+    #[track_caller]
+    pub(crate) fn ended(&self, task: &str) -> Value {
+        let is_over = || {
+            let status = self.get(task).json()["status"].clone();
+            status == "success" || status == "failure"
+        };
+        assert!(wait_until(PATIENCE, is_over), "{}", self.get(task).json());
+        self.get(task).json()
+    }
+
     /// Whether there is an object at the address.
     pub(crate) fn has_object(&self, url: &str) -> bool {
         self.runtime.block_on(self.store.size(url)).is_ok()

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::{images, json};
 use crate::{
     api::{Api, Call, Error, Result, filter, view},
+    base::secret::Secret,
     control::{
         Error as ControlError, Rule,
         db::{TASK_SORT_KEYS, TaskQuery},
@@ -41,7 +42,7 @@ pub async fn list(api: &Api, call: Call) -> Result<Response> {
 pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
     allow(api, &call)?;
     let body = call.json(api.settings.json_body_limit_bytes).await?;
-    let new = new_task(api, body)?;
+    let new = new_task(api, body, call.token.take())?;
     let task = api.control.task_create(&call.caller, new).await?;
     let mut response = json(view::task(&task));
     *response.status_mut() = StatusCode::CREATED;
@@ -72,7 +73,7 @@ fn allow(api: &Api, call: &Call) -> Result<()> {
 }
 
 /// The body of a create, in the order in which Glance refuses.
-fn new_task(api: &Api, body: Value) -> Result<NewTask> {
+fn new_task(api: &Api, body: Value, token: Option<Secret>) -> Result<NewTask> {
     let mut members = match body {
         Value::Object(members) => members,
         _ => Map::new(),
@@ -95,6 +96,7 @@ fn new_task(api: &Api, body: Value) -> Result<NewTask> {
         uri: address_of(&input["import_from"])?,
         image: image_of(api, &input),
         input,
+        token,
     })
 }
 

@@ -374,7 +374,7 @@ impl Control {
         before: &Image,
         mut after: Image,
         stores: &[StoreId],
-        mut task: Task,
+        task: Task,
         error: Error,
     ) -> Result<()> {
         progress::begin(&mut after, stores);
@@ -384,10 +384,7 @@ impl Control {
             after.properties.remove(STAGE_HOST);
             progress::requeue(&mut after);
         }
-        let ended = self.ended(Err(error.to_string()));
-        task.status = ended.status;
-        task.message = ended.message;
-        task.expires_at = Some(ended.expires_at);
+        let task = self.failed(task, error.to_string());
         Ok(self.db.import_refused(&task, before, &after).await?)
     }
 }

@@ -360,11 +360,12 @@ impl<'a> Import<'a> {
             Err(error) => {
                 warn!(image.id = %self.job.image, %error, cause = ?std::error::Error::source(&error), "An import failed");
                 self.control.undo(covered).await;
+                let refused = self.growth.as_ref().and_then(|growth| growth.refused());
                 // A store that failed was told of when it did.
                 if lost.is_empty() {
-                    self.control.import_failed(&self.job.image, &error);
+                    let control = self.control;
+                    control.not_stored(&self.job.image, &error, refused.as_ref());
                 }
-                let refused = self.growth.as_ref().and_then(|growth| growth.refused());
                 let message = match refused {
                     Some(refused) => refused.to_string(),
                     None => words(&self.job.image, error, is_ours),

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::begun;
 use crate::{
+    base::secret::Secret,
     control::{
         Caller, Control, Error, Result, Rule,
         db::{self, JobKind, NewJob},
@@ -29,6 +30,8 @@ pub struct NewTask {
     pub uri: String,
     /// The image, or why there can be none.
     pub image: Result<NewImage, String>,
+    /// In whose name the key manager is asked for a certificate.
+    pub token: Option<Secret>,
 }
 
 impl Control {
@@ -50,7 +53,10 @@ impl Control {
         }
         let task = begun(caller, task::IMPORT, None, new.input);
         let begun = match new.image {
-            Ok(image) => self.begin_task(caller, &task, image, new.uri).await,
+            Ok(image) => {
+                let begun = self.begin_task(caller, &task, image, new.uri, new.token);
+                begun.await
+            }
             Err(text) => return self.failed_task(task, text).await,
         };
         match begun {
@@ -69,11 +75,13 @@ impl Control {
         task: &Task,
         new: NewImage,
         uri: String,
+        token: Option<Secret>,
     ) -> Result<()> {
         let mut image = self.creatable(caller, new)?;
         image.status = Status::Importing;
         let default = self.stores.default_id().as_str().to_owned();
         let project = caller.project.as_ref();
+        let certified = self.certified(&image, token.as_ref(), false).await;
         let job = NewJob {
             id: task.id,
             kind: JobKind::Import,
@@ -87,8 +95,7 @@ impl Control {
                 project: project.map(|project| project.as_str().to_owned()),
                 inject: false,
                 creates: true,
-                // Nobody is asked for it here: an image that says it is signed fails.
-                certified: None,
+                certified,
             }
             .to_json(),
         };
@@ -103,15 +110,11 @@ impl Control {
         }
     }
 
+    /// What is returned is the task as it was made.
     async fn failed_task(&self, task: Task, message: String) -> Result<Task> {
-        let ended = self.ended(Err(message));
-        let failed = Task {
-            status: ended.status,
-            message: ended.message,
-            expires_at: Some(ended.expires_at),
-            ..task.clone()
-        };
-        self.db.task_add(&failed).await?;
+        self.db
+            .task_add(&self.failed(task.clone(), message))
+            .await?;
         Ok(task)
     }
 }

@@ -13,9 +13,8 @@ use tracing::{debug, warn};
 use super::Import;
 use crate::{
     control::lease::Transfer,
-    data::{Receipt, Steward, StopReason},
+    data::{self, Receipt, Steward, StopReason},
     model::{Attempt, StoreId},
-    store,
 };
 
 /// How often the task says how far it is: others take the lock of one that says nothing for an hour.
@@ -115,10 +114,10 @@ impl Steward for ImportSteward<'_> {
         }
     }
 
-    fn lost(&self, store: &StoreId, error: &store::Error) {
+    fn lost(&self, store: &StoreId, error: &data::Error) {
         let import = &self.import;
         warn!(image.id = %import.job.image, %store, %error, "An import failed in store {store}");
-        import.control.store_failed(&import.job.image, error);
+        import.control.not_stored(&import.job.image, error, None);
         self.state.lock().lost.push(store.clone());
     }
 
