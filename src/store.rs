@@ -70,7 +70,7 @@ pub struct Published {
 pub enum Entry {
     /// Under a name that a location can have: its address.
     Object(String),
-    /// Of an attempt that has not published it.
+    /// Of an attempt that has not published it: [`Attempt::UNKNOWN`] where the backend does not say which.
     Draft(Intent),
 }
 
@@ -130,8 +130,14 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// of it that still lives can publish nothing. Idempotent; finding nothing is success.
     async fn discard(&self, intent: &Intent) -> Result<()>;
 
+    /// The object that an address names, in one spelling: equal for any two addresses of it. It
+    /// ends in `/` and the object's own name. `None` where the address is not this store's.
+    fn object(&self, url: &str) -> Option<String>;
+
     /// Whether the address is one that this store could have written.
-    fn owns(&self, url: &str) -> bool;
+    fn owns(&self, url: &str) -> bool {
+        self.object(url).is_some()
+    }
 
     /// Whether something depends on the object at `url` now, so that [`Store::delete`] would be
     /// [`Error::Busy`]. What does not exist is not in use.
@@ -163,12 +169,6 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Size and age of an entry. [`Error::NotFound`] when it is gone.
     async fn stat(&self, _entry: &Entry) -> Result<Stat> {
         Err(Error::Unlistable(self.id().clone()))
-    }
-
-    /// The object that an address names, in one spelling: equal for any two addresses of it. It
-    /// ends in `/` and the object's own name. `None` where the address is not this store's.
-    fn object(&self, url: &str) -> Option<String> {
-        self.owns(url).then(|| url.to_owned())
     }
 }
 

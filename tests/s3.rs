@@ -4,4 +4,5 @@
 mod beside;
 mod faults;
 mod rig;
+mod scrub;
 mod upload;

@@ -55,20 +55,9 @@ fn delete(node: &Fresnel, image: &str) {
     assert_eq!(ask(node, "DELETE", &format!("/v2/images/{image}")).0, 204);
 }
 
-/// The lines of a command that prints JSON, and must succeed.
-#[track_caller]
-fn lines(node: &Fresnel, words: &str) -> Vec<Value> {
-    let output = node.command(&format!("{words} --json"));
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words}: {complaint}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    lines.collect()
-}
-
 /// The line about what ends in `name`.
 #[track_caller]
-fn about<'a>(lines: &'a [Value], name: &str) -> &'a Value {
+pub(crate) fn about<'a>(lines: &'a [Value], name: &str) -> &'a Value {
     let found = lines
         .iter()
         .find(|line| line["address"].as_str().unwrap().ends_with(name));
@@ -138,7 +127,7 @@ fn what_no_image_has_is_told_and_left() {
         stray(&node, "README"),
         left_over(&node).1,
     ];
-    let found = lines(&node, "scrub");
+    let found = node.lines("scrub");
     assert_eq!(found.len(), 3, "{found:?}");
     let line = about(&found, &unknown);
     assert_eq!(
@@ -166,13 +155,13 @@ fn only_what_an_old_deleted_image_names_is_adopted() {
     let queued = stray(&node, &create(&node));
     let living = upload(&node);
     // The image has not been deleted for so long.
-    lines(&node, "scrub --adopt --older-than 1h");
+    node.lines("scrub --adopt --older-than 1h");
     assert!(file.exists());
-    let told = lines(&node, "scrub --adopt --older-than 0s --dry-run");
+    let told = node.lines("scrub --adopt --older-than 0s --dry-run");
     let name = file.file_name().unwrap().to_str().unwrap();
     assert_eq!(about(&told, name)["outcome"], "removable");
     assert!(file.exists());
-    let told = lines(&node, "scrub --adopt --older-than 0s");
+    let told = node.lines("scrub --adopt --older-than 0s");
     let line = about(&told, name);
     assert_eq!(
         (&line["outcome"], &line["why"]),
@@ -194,7 +183,7 @@ fn a_delayed_deletion_waits_for_its_time_and_can_be_taken_back() {
     let (path, file) = (format!("/v2/images/{image}"), images(&node).join(&image));
     delete(&node, &image);
     assert_eq!(ask(&node, "GET", &path).0, 404);
-    assert_eq!(lines(&node, "scrub"), Vec::<Value>::new());
+    assert_eq!(node.lines("scrub"), Vec::<Value>::new());
     assert!(file.exists());
     assert!(
         node.command(&format!("image restore {image}"))
@@ -213,18 +202,18 @@ fn a_delayed_deletion_ends_with_the_scrubber() {
     let file = images(&node).join(&image);
     delete(&node, &image);
     delete(&node, &empty);
-    let told = lines(&node, "scrub --dry-run");
+    let told = node.lines("scrub --dry-run");
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(about(&told, &image)["outcome"], "removable");
     assert!(file.exists());
-    let told = lines(&node, "scrub");
+    let told = node.lines("scrub");
     let line = about(&told, &image);
     assert_eq!(
         (&line["outcome"], &line["why"]),
         (&"removed".into(), &"pending_delete".into())
     );
     assert!(!file.exists());
-    assert_eq!(lines(&node, "scrub"), Vec::<Value>::new());
+    assert_eq!(node.lines("scrub"), Vec::<Value>::new());
     let late = node.command(&format!("image restore {image}"));
     assert_eq!(late.status.code(), Some(1));
 }
@@ -242,13 +231,13 @@ fn a_dead_upload_ends_with_the_scrubber_and_a_living_one_goes_on() {
     let drafts = images(&node).join(".fresnel");
     let count = || fs::read_dir(&drafts).map_or(0, Iterator::count);
     assert!(wait_until(LEASE_LIMIT, || count() == 1));
-    let mut told = lines(&node, "scrub");
-    told.extend(lines(&node, "image recover --older-than 0s"));
+    let mut told = node.lines("scrub");
+    told.extend(node.lines("image recover --older-than 0s"));
     assert_eq!(told, Vec::<Value>::new());
     node.kill();
     let mut told = Vec::new();
     assert!(wait_until(LEASE_LIMIT, || {
-        told = lines(&node, "scrub");
+        told = node.lines("scrub");
         !told.is_empty()
     }));
     assert_eq!(
@@ -271,7 +260,7 @@ fn what_a_dead_upload_of_a_glance_left_is_mended() {
         fs::write(&staged, BYTES).unwrap();
         old(&staged, Duration::ZERO);
         let recover = |words: &str| {
-            let told = lines(&node, &format!("image recover {words}"));
+            let told = node.lines(&format!("image recover {words}"));
             let mine = told
                 .into_iter()
                 .find(|line| line["image"] == image.as_str());
@@ -314,7 +303,7 @@ fn what_is_staged_in_a_store_and_forgotten_is_mended() {
     assert_eq!(stage(), 204);
     let staged = node.folder().join("shared").join(&image);
     assert!(staged.exists());
-    let told = lines(&node, "image recover --older-than 0s");
+    let told = node.lines("image recover --older-than 0s");
     assert_eq!(told[0]["outcome"], "queued", "{told:?}");
     assert!(!staged.exists());
     assert_eq!(stage(), 204);

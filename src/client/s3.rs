@@ -14,7 +14,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use reqwest::{
     Client, Method, Response, Url,
-    header::{CONTENT_LENGTH, DATE, ETAG, HeaderMap},
+    header::{CONTENT_LENGTH, DATE, ETAG, HeaderMap, LAST_MODIFIED},
 };
 
 use super::transport;
@@ -26,6 +26,8 @@ pub use part::Part;
 
 /// The object's metadata that says who wrote it, as a header.
 const MARK: &str = "x-amz-meta-fresnel-attempt";
+/// Names of a page of a listing: with the longest that S3 allows an answer is what we read of one.
+const PAGE_NAMES: &str = "500";
 /// No connection takes longer, where the server is there at all.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -88,6 +90,8 @@ pub enum Error {
 pub struct Head {
     /// Its length.
     pub size_bytes: u64,
+    /// When it was written, by the server's clock.
+    pub modified: Option<DateTime<Utc>>,
     /// The version of its content, as the server names it.
     pub etag: Option<String>,
     /// Who wrote it, if that was one of us.
@@ -97,10 +101,23 @@ pub struct Head {
 /// An upload in parts that is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upload {
+    /// Of which object.
+    pub key: String,
     /// The server's name for it.
     pub id: String,
     /// When it began, by the server's clock.
     pub began: DateTime<Utc>,
+}
+
+/// A part of an upload, as the server lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its number, as it stands there.
+    pub number: String,
+    /// Its length.
+    pub size_bytes: u64,
+    /// When it came, by the server's clock.
+    pub modified: DateTime<Utc>,
 }
 
 /// What a server says of a part that it has.
@@ -153,14 +170,14 @@ impl Bucket {
         })
     }
 
-    /// Whether the bucket is there, with the time by the server's clock.
+    /// Whether the bucket is there, with the time by the server's clock, or by ours where it has none.
     ///
     /// # Errors
     /// [`Error::NoBucket`] and what the server says.
     pub async fn look(&self) -> Result<DateTime<Utc>, Error> {
         let ask = Ask::new(Method::HEAD, None);
         match self.send(&ask).await {
-            Ok(response) => Ok(time(response.headers())),
+            Ok(response) => Ok(time(response.headers(), DATE.as_str()).unwrap_or_else(Utc::now)),
             Err(Error::NoObject) => Err(Error::NoBucket),
             Err(error) => Err(error),
         }
@@ -202,6 +219,7 @@ impl Bucket {
         let no_size = || Error::Refused("no Content-Length".to_owned());
         Ok(Some(Head {
             size_bytes: size.ok_or_else(no_size)?,
+            modified: time(headers, LAST_MODIFIED.as_str()),
             etag: text(headers, ETAG.as_str()).map(str::to_owned),
             mark: text(headers, MARK).map(str::to_owned),
         }))
@@ -360,6 +378,26 @@ impl Bucket {
         Ok(leaves.first("PartNumber").is_some())
     }
 
+    /// A page of the parts of an upload, those after the one that is named; an empty one after the last.
+    ///
+    /// # Errors
+    /// [`Error::NoUpload`]; and what the server says.
+    pub async fn parts(
+        &self,
+        key: &str,
+        upload: &str,
+        after: Option<&Stored>,
+    ) -> Result<Vec<Stored>, Error> {
+        let mut ask = Ask::new(Method::GET, Some(key));
+        ask.query("max-parts", PAGE_NAMES);
+        if let Some(part) = after {
+            ask.query("part-number-marker", &part.number);
+        }
+        ask.query("uploadId", upload);
+        let response = self.send(&ask).await.map_err(of_upload)?;
+        Ok(self.leaves(response).await?.parts())
+    }
+
     /// The uploads of one object, at most 1000.
     ///
     /// # Errors
@@ -369,7 +407,40 @@ impl Bucket {
         ask.query("prefix", key);
         ask.query("uploads", "");
         let leaves = self.leaves(self.send(&ask).await?).await?;
-        Ok(leaves.uploads(key))
+        let mut uploads = leaves.uploads();
+        uploads.retain(|upload| upload.key == key);
+        Ok(uploads)
+    }
+
+    /// A page of all uploads, those after the one that is named; an empty one after the last.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn all_uploads(&self, after: Option<&Upload>) -> Result<Vec<Upload>, Error> {
+        let mut ask = Ask::new(Method::GET, None);
+        if let Some(upload) = after {
+            ask.query("key-marker", &upload.key);
+        }
+        ask.query("max-uploads", PAGE_NAMES);
+        if let Some(upload) = after {
+            ask.query("upload-id-marker", &upload.id);
+        }
+        ask.query("uploads", "");
+        Ok(self.leaves(self.send(&ask).await?).await?.uploads())
+    }
+
+    /// A page of the keys of all objects, those after the one that is named; an empty one after the last.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn keys(&self, after: Option<&str>) -> Result<Vec<String>, Error> {
+        let mut ask = Ask::new(Method::GET, None);
+        ask.query("list-type", "2");
+        ask.query("max-keys", PAGE_NAMES);
+        if let Some(key) = after {
+            ask.query("start-after", key);
+        }
+        Ok(self.leaves(self.send(&ask).await?).await?.all("Key"))
     }
 
     async fn leaves(&self, response: Response) -> Result<Leaves, Error> {
@@ -410,9 +481,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// By the server's clock, or by ours where it has none.
-fn time(headers: &HeaderMap) -> DateTime<Utc> {
-    text(headers, DATE.as_str())
-        .and_then(|text| DateTime::parse_from_rfc2822(text).ok())
-        .map_or_else(Utc::now, |time| time.to_utc())
+fn time(headers: &HeaderMap, name: &str) -> Option<DateTime<Utc>> {
+    let time = DateTime::parse_from_rfc2822(text(headers, name)?);
+    time.ok().map(|time| time.to_utc())
 }

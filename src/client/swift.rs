@@ -8,6 +8,7 @@ mod auth;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, NaiveDateTime, Utc};
 use futures_util::stream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
@@ -86,6 +87,8 @@ pub struct Account {
 pub struct Head {
     /// Bytes, of a large object those of its segments.
     pub size_bytes: Option<u64>,
+    /// When it was written, by Swift's clock; of a large object its manifest.
+    pub modified: Option<DateTime<Utc>>,
     /// `X-Object-Manifest`, as it is written: `container/prefix`.
     pub manifest: Option<String>,
     /// Whether it is a static large object.
@@ -95,10 +98,12 @@ pub struct Head {
 /// A name of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// The object.
+    /// The object or container.
     pub name: String,
-    /// Its bytes.
+    /// Its bytes; of a container those of its objects.
     pub size_bytes: u64,
+    /// When it was written, by Swift's clock.
+    pub modified: Option<DateTime<Utc>>,
 }
 
 /// What is sent as an object.
@@ -178,6 +183,10 @@ impl Account {
         });
         Ok(Head {
             size_bytes: text(headers, "content-length").and_then(|len| len.parse().ok()),
+            modified: text(headers, "last-modified").and_then(|time| {
+                let time = DateTime::parse_from_rfc2822(time).ok()?;
+                Some(time.to_utc())
+            }),
             manifest,
             is_static: text(headers, "x-static-large-object")
                 .is_some_and(|is| is.eq_ignore_ascii_case("true")),
@@ -261,23 +270,27 @@ impl Account {
         prefix: &str,
         marker: &str,
     ) -> Result<Vec<Listed>, Error> {
+        self.page(&[container], prefix, marker).await
+    }
+
+    /// The containers whose names begin with `prefix`, in the same way.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn containers(&self, prefix: &str, marker: &str) -> Result<Vec<Listed>, Error> {
+        self.page(&[], prefix, marker).await
+    }
+
+    async fn page(&self, of: &[&str], prefix: &str, marker: &str) -> Result<Vec<Listed>, Error> {
         let [prefix, marker] = [prefix, marker].map(|text| utf8_percent_encode(text, UNSAFE));
         let query = format!("?format=json&limit={PAGE_NAMES}&prefix={prefix}&marker={marker}");
-        let answer = self.send(Method::GET, &[container], &query, |r| r).await?;
+        let answer = self.send(Method::GET, of, &query, |r| r).await?;
         if answer.status() == StatusCode::NO_CONTENT {
             return Ok(Vec::new());
         }
         let body = answer.bytes().await.map_err(|error| unavailable(&error))?;
         let read = serde_json::from_slice::<Vec<Value>>(&body).ok();
-        let listed = read.and_then(|names| {
-            let listed = names.iter().map(|entry| {
-                Some(Listed {
-                    name: entry["name"].as_str()?.to_owned(),
-                    size_bytes: entry["bytes"].as_u64()?,
-                })
-            });
-            listed.collect::<Option<Vec<_>>>()
-        });
+        let listed = read.and_then(|names| names.iter().map(Listed::of).collect());
         listed.ok_or_else(|| Error::Unexpected("a listing that is none".to_owned()))
     }
 
@@ -316,6 +329,21 @@ impl Account {
             sleep(pause).await;
             pause *= 2;
         }
+    }
+}
+
+impl Listed {
+    fn of(entry: &Value) -> Option<Self> {
+        let modified = entry["last_modified"].as_str().and_then(|time| {
+            let time = time.trim_end_matches('Z');
+            let time = NaiveDateTime::parse_from_str(time, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
+            Some(time.and_utc())
+        });
+        Some(Self {
+            name: entry["name"].as_str()?.to_owned(),
+            size_bytes: entry["bytes"].as_u64()?,
+            modified,
+        })
     }
 }
 

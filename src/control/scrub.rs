@@ -267,7 +267,8 @@ impl Scrub<'_> {
         let fate = match &image {
             Some(image) => {
                 // Its upload runs, or has ended since all addresses were read.
-                let is_entry = |url: &String| store.object(url) == store.object(&address);
+                let own = store.object(&address);
+                let is_entry = |url: &String| own.is_some() && store.object(url) == own;
                 let recorded = db.addresses_of(image).await?;
                 if !db.writes_of(image).await?.is_empty() || recorded.iter().any(is_entry) {
                     return Ok(None);

@@ -45,6 +45,9 @@ impl fmt::Display for ImageId {
 pub struct Attempt(uuid::Uuid);
 
 impl Attempt {
+    /// Of which nobody says which it is; no object bears it.
+    pub const UNKNOWN: Self = Self(uuid::Uuid::nil());
+
     /// A fresh attempt.
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4())

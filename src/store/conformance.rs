@@ -4,7 +4,7 @@
 //! A claim says what it expects by panicking when it does not hold. It works on images of its own,
 //! so that the suite may run on a store with other objects in it.
 
-use std::os::unix::fs::FileExt;
+use std::{os::unix::fs::FileExt, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -18,6 +18,9 @@ use crate::{
 
 /// Bytes of the object that ranges are read of.
 const RANGES_BYTES: usize = 9 * MIB + 13;
+/// How often a store is listed until the list is as it should be.
+const LISTS_MAX: u32 = 50;
+const LIST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Every claim, one after the other.
 pub async fn all(store: &dyn Store) {
@@ -373,32 +376,67 @@ async fn assert_foreign(store: &dyn Store, url: &str) {
     assert!(matches!(read, Err(Error::BadAddress(_))), "{url}: {read:?}");
 }
 
-/// A draft, then what it is published as; or the store says that it cannot list.
+/// A draft, then what it is published as; and what is listed can be removed by what the list says. Or the
+/// store says that it cannot list.
 async fn what_lies_there_is_listed(store: &dyn Store) {
     let image = ImageId::random();
-    let (intent, mut writer) = begin(store, &image, None).await;
-    write(&mut *writer, b"listed").await.expect("it is written");
-    let Some(listed) = list(store).await else {
+    let (intent, writer) = begin_listed(store, &image).await;
+    if list(store).await.is_none() {
         writer.abort().await.expect("it is aborted");
         return;
-    };
-    let is_draft = |entry: &Entry| matches!(entry, Entry::Draft(found) if *found == intent);
-    let is_named = |entry: &Entry, url: &str| matches!(entry, Entry::Object(found) if found == url);
-    let draft = listed.iter().find(|entry| is_draft(entry));
-    let draft = draft.expect("a draft is listed, as it was intended");
-    store.stat(draft).await.expect("a draft is looked at");
+    }
+    let has_draft = |listed: &[Entry]| draft_of(&image, listed).is_some();
+    let listed = listed_until(store, has_draft).await;
+    let draft = draft_of(&image, &listed).expect("a draft is listed");
+    let object = writer.object().unwrap_or(&intent.object);
+    assert_eq!(draft.object, object, "as the journal has it");
+    assert!([intent.attempt, Attempt::UNKNOWN].contains(&draft.attempt));
+    let entry = Entry::Draft(draft.clone());
+    store.stat(&entry).await.expect("a draft is looked at");
     let url = writer.commit().await.expect("it is published").url;
-    let listed = list(store).await.expect("it was listed before");
-    assert!(!listed.iter().any(is_draft));
-    let object = listed.iter().find(|entry| is_named(entry, &url));
-    let object = object.expect("what is published is listed, by its address");
-    let stat = store.stat(object).await.expect("what is listed is there");
+    let object = Entry::Object(url.clone());
+    let listed = listed_until(store, |listed| listed.contains(&object)).await;
+    assert!(!has_draft(&listed), "what is published is no draft");
+    let stat = store.stat(&object).await.expect("what is listed is there");
     assert_eq!(stat.size_bytes, 6);
     remove(store, &url).await;
-    let gone = store.stat(object).await;
+    let gone = store.stat(&object).await;
     assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
-    let listed = list(store).await.expect("it was listed before");
-    assert!(!listed.iter().any(|entry| is_named(entry, &url)));
+    listed_until(store, |listed| !listed.contains(&object)).await;
+    let (_, writer) = begin_listed(store, &image).await;
+    let listed = listed_until(store, has_draft).await;
+    drop(writer);
+    let draft = draft_of(&image, &listed).expect("a draft is listed");
+    let discarded = store.discard(draft).await;
+    discarded.expect("what a list says is enough to remove a draft");
+    listed_until(store, |listed| !has_draft(listed)).await;
+}
+
+/// A draft that has six bytes, as far as the store lets it have so few.
+async fn begin_listed(store: &dyn Store, image: &ImageId) -> (Intent, Box<dyn Writer>) {
+    let (intent, mut writer) = begin(store, image, None).await;
+    write(&mut *writer, b"listed").await.expect("it is written");
+    writer.spill().await.expect("it is handed on");
+    (intent, writer)
+}
+
+fn draft_of<'a>(image: &ImageId, listed: &'a [Entry]) -> Option<&'a Intent> {
+    listed.iter().find_map(|entry| match entry {
+        Entry::Draft(draft) if draft.image == *image => Some(draft),
+        Entry::Draft(_) | Entry::Object(_) => None,
+    })
+}
+
+/// A list may be a little late.
+async fn listed_until(store: &dyn Store, is_so: impl Fn(&[Entry]) -> bool) -> Vec<Entry> {
+    for _ in 0..LISTS_MAX {
+        let listed = list(store).await.expect("it was listed before");
+        if is_so(&listed) {
+            return listed;
+        }
+        tokio::time::sleep(LIST_PAUSE).await;
+    }
+    panic!("the list does not come to be what the store is");
 }
 
 /// None where the store cannot.
@@ -434,7 +472,7 @@ fn content(len: usize) -> Vec<u8> {
 
 fn claim(store: &dyn Store) -> Claim {
     let pool = Pool::new(8 * MIB, std::slice::from_ref(store.id()));
-    pool.claim(store.id(), std::time::Duration::MAX)
+    pool.claim(store.id(), Duration::MAX)
 }
 
 async fn intend(store: &dyn Store, image: &ImageId, size: Option<u64>) -> Intent {
@@ -452,7 +490,7 @@ async fn begin(store: &dyn Store, image: &ImageId, size: Option<u64>) -> (Intent
 async fn write(writer: &mut dyn Writer, mut content: &[u8]) -> Result<()> {
     let store = crate::model::StoreId::new("conformance");
     let pool = Pool::new(8 * MIB, std::slice::from_ref(&store));
-    let memory = pool.admit(&store, std::time::Duration::MAX).await;
+    let memory = pool.admit(&store, Duration::MAX).await;
     let memory = memory.expect("a fresh pool has room");
     while !content.is_empty() {
         let mut buffer = match memory.try_buffer() {

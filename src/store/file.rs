@@ -183,8 +183,9 @@ impl Store for FileStore {
         blocking(move || write::discard(&shared, &intent)).await
     }
 
-    fn owns(&self, url: &str) -> bool {
-        self.shared.path(url).is_ok()
+    fn object(&self, url: &str) -> Option<String> {
+        let path = self.shared.path(url).ok()?;
+        Some(format!("file://{}", text(&path)))
     }
 
     async fn list(&self, found: mpsc::Sender<Entry>) -> Result<()> {

@@ -128,6 +128,10 @@ impl Store for Flaky {
         self.faults.pass(self.inner.discard(intent)).await
     }
 
+    fn object(&self, url: &str) -> Option<String> {
+        self.inner.object(url)
+    }
+
     fn owns(&self, url: &str) -> bool {
         self.inner.owns(url)
     }

@@ -55,7 +55,7 @@ impl MemoryStore {
         format!("memory://{}/{image}", self.id)
     }
 
-    fn object(&self, url: &str) -> Result<Bytes> {
+    fn bytes(&self, url: &str) -> Result<Bytes> {
         if !self.owns(url) {
             return Err(Error::BadAddress(url.to_owned()));
         }
@@ -106,7 +106,7 @@ impl Store for MemoryStore {
     }
 
     async fn reader(&self, url: &str, range: ByteRange, memory: Claim) -> Result<Box<dyn Reader>> {
-        let mut bytes = self.object(url)?;
+        let mut bytes = self.bytes(url)?;
         if (bytes.len() as u64) < range.end() {
             return Err(Error::Corrupt(url.to_owned()));
         }
@@ -118,11 +118,11 @@ impl Store for MemoryStore {
     }
 
     async fn size(&self, url: &str) -> Result<u64> {
-        Ok(self.object(url)?.len() as u64)
+        Ok(self.bytes(url)?.len() as u64)
     }
 
     async fn delete(&self, url: &str) -> Result<()> {
-        self.object(url)?;
+        self.bytes(url)?;
         let mut objects = self.objects.lock();
         if objects.held.contains(url) {
             return Err(Error::Busy(url.to_owned()));
@@ -164,7 +164,7 @@ impl Store for MemoryStore {
 
     async fn stat(&self, entry: &Entry) -> Result<Stat> {
         let len = match entry {
-            Entry::Object(url) => self.object(url)?.len(),
+            Entry::Object(url) => self.bytes(url)?.len(),
             Entry::Draft(intent) => {
                 let objects = self.objects.lock();
                 let draft = objects.drafts.get(&intent.attempt);
@@ -178,11 +178,12 @@ impl Store for MemoryStore {
         })
     }
 
-    fn owns(&self, url: &str) -> bool {
+    fn object(&self, url: &str) -> Option<String> {
         url.strip_prefix("memory://")
             .and_then(|rest| rest.strip_prefix(self.id.as_str()))
             .and_then(|rest| rest.strip_prefix('/'))
-            .is_some_and(|image| !image.is_empty() && !image.contains('/'))
+            .filter(|image| !image.is_empty() && !image.contains('/'))
+            .map(|_| url.to_owned())
     }
 }
 

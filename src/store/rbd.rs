@@ -161,10 +161,6 @@ impl Store for RbdStore {
         delete::discard(&self.shared, Names::of(intent)?).await
     }
 
-    fn owns(&self, url: &str) -> bool {
-        Address::parse(url).is_some_and(|address| self.shared.is_here(&address))
-    }
-
     fn object(&self, url: &str) -> Option<String> {
         let Address { image, .. } = Address::parse(url).filter(|a| self.shared.is_here(a))?;
         Some(format!("rbd://{}/{image}", self.shared.config.pool))

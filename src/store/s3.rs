@@ -10,6 +10,7 @@ mod check;
 pub mod config;
 mod delete;
 mod draft;
+mod list;
 mod parts;
 mod read;
 mod write;
@@ -25,10 +26,10 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tracing::{debug, warn};
 
-use super::{Error, Finding, Intent, Reader, Result, Store, Writer, window::Window};
+use super::{Entry, Error, Finding, Intent, Reader, Result, Stat, Store, Writer, window::Window};
 use crate::{
     buf::Claim,
     client::s3::{self, Bucket, Head},
@@ -158,12 +159,16 @@ impl Store for S3Store {
         delete::discard(&self.shared, intent).await
     }
 
-    fn owns(&self, url: &str) -> bool {
-        self.shared.key(url).is_ok()
-    }
-
     fn object(&self, url: &str) -> Option<String> {
         self.shared.key(url).ok().map(|key| self.shared.url(key))
+    }
+
+    async fn list(&self, found: mpsc::Sender<Entry>) -> Result<()> {
+        list::list(&self.shared, &found).await
+    }
+
+    async fn stat(&self, entry: &Entry) -> Result<Stat> {
+        list::stat(&self.shared, entry).await
     }
 
     async fn check(&self) -> Vec<Finding> {

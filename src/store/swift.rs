@@ -10,15 +10,17 @@ mod check;
 pub mod config;
 mod delete;
 mod draft;
+mod list;
 mod read;
 mod write;
 
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 use tracing::debug;
 
-use super::{Error, Finding, Intent, Reader, Result, Store, Writer};
+use super::{Entry, Error, Finding, Intent, Reader, Result, Stat, Store, Writer};
 use crate::{
     buf::Claim,
     client::{
@@ -132,10 +134,6 @@ impl Store for SwiftStore {
         delete::discard(&self.shared, &Names::of(intent)?).await
     }
 
-    fn owns(&self, url: &str) -> bool {
-        self.shared.address(url).is_ok()
-    }
-
     fn object(&self, url: &str) -> Option<String> {
         let address = self.shared.address(url).ok()?;
         let reference = &self.shared.config.references[address.reference];
@@ -146,6 +144,14 @@ impl Store for SwiftStore {
             "swift://{place}/{}/{}",
             address.container, address.object
         ))
+    }
+
+    async fn list(&self, found: mpsc::Sender<Entry>) -> Result<()> {
+        list::list(&self.shared, &found).await
+    }
+
+    async fn stat(&self, entry: &Entry) -> Result<Stat> {
+        list::stat(&self.shared, entry).await
     }
 
     async fn check(&self) -> Vec<Finding> {

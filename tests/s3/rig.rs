@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fresnel::{
     base::secret::Secret,
-    client::s3::{Bucket, Head},
+    client::s3::{Bucket, Head, Part},
     store::s3::Config,
 };
 use openssl::hash::MessageDigest;
@@ -118,6 +118,20 @@ impl Rig {
     pub(super) fn stranger(&self, image: &str) -> String {
         let begun = self.bucket.begin(image, "a stranger's");
         self.runtime.block_on(begun).unwrap()
+    }
+
+    /// Somebody else's object of that name.
+    pub(super) fn put_back(&self, key: &str, content: &[u8]) {
+        let part = Part::new(vec![content.to_vec().into()]);
+        self.runtime.block_on(async {
+            let upload = self.bucket.begin(key, "a stranger's").await.unwrap();
+            let tag = self.bucket.put(key, &upload, 1, &part).await.unwrap();
+            self.bucket.complete(key, &upload, &[tag]).await.unwrap();
+        });
+    }
+
+    pub(super) fn remove(&self, key: &str) {
+        self.runtime.block_on(self.bucket.delete(key)).unwrap();
     }
 
     pub(super) fn end(&self, image: &str, upload: &str) {

@@ -12,10 +12,12 @@ use fresnel::{
     },
     model::{Attempt, ByteRange, ImageId, StoreId},
     store::{
-        Error, Piece, Store, Verdict, conformance,
+        Entry, Error, Piece, Store, Verdict, conformance,
         swift::{Config, Reference, SwiftStore},
     },
 };
+
+use tokio::sync::mpsc;
 
 use crate::support::{free_address, keystone::Keystone, lab};
 
@@ -102,6 +104,53 @@ async fn objects_of_glance_are_read_and_deleted() {
         );
         store.delete(&url).await.unwrap();
         assert!(matches!(store.size(&url).await, Err(Error::NotFound(_))));
+    }
+    assert_empty(by_itself(), container).await;
+}
+
+/// What is a manifest's is told with it, ours and Glance's; what is nobody's, each for itself.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes on a busy machine: make swift"]
+async fn segments_are_listed_with_their_object() {
+    let container = &new_name("listed");
+    let (store, account) = (open(config(by_itself(), container)), account(by_itself()));
+    let (_, ours) = put(&store, &vec![1; 17 * MIB]).await;
+    let [large, lost] = [ImageId::random(), ImageId::random()];
+    let upload = async |name: &str, content: Content| {
+        account.put(container, name, &content).await.unwrap();
+    };
+    let address = |name: &str| format!("swift+config://ref1/{container}/{name}");
+    let names = [
+        format!("{lost}-00001"),
+        format!("{lost}-00002"),
+        "folder/x".to_owned(),
+    ];
+    for name in names.iter().chain([&format!("{large}-00001")]) {
+        upload(name, Content::Pieces(vec!["part".into()])).await;
+    }
+    let manifest = Content::Manifest(format!("{container}/{large}-"));
+    upload(large.as_str(), manifest).await;
+    let mut expected = vec![ours.clone(), address(large.as_str())];
+    expected.extend(names.iter().map(|name| address(name)));
+    let (found, mut listed) = mpsc::channel(100);
+    store.list(found).await.unwrap();
+    let mut addresses = Vec::new();
+    while let Some(entry) = listed.recv().await {
+        let stat = store.stat(&entry).await.unwrap();
+        assert!(stat.modified.is_some() && stat.size_bytes > 0, "{entry:?}");
+        let Entry::Object(url) = entry else {
+            panic!("a draft: {entry:?}")
+        };
+        addresses.push(url);
+    }
+    addresses.sort();
+    expected.sort();
+    assert_eq!(addresses, expected);
+    for name in names {
+        account.delete(container, &name, false).await.unwrap();
+    }
+    for url in [ours, address(large.as_str())] {
+        store.delete(&url).await.unwrap();
     }
     assert_empty(by_itself(), container).await;
 }

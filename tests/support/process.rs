@@ -9,6 +9,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use super::{free_address, wait_until, wire};
 
@@ -101,6 +102,17 @@ impl Fresnel {
             command.arg("--config-file").arg(config);
         }
         command.output().expect("the binary starts")
+    }
+
+    /// The lines of such a command, which prints JSON and must succeed.
+    #[track_caller]
+    pub(crate) fn lines(&self, words: &str) -> Vec<Value> {
+        let output = self.command(&format!("{words} --json"));
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words}: {complaint}");
+        let text = String::from_utf8(output.stdout).expect("JSON is text");
+        let lines = text.lines().map(serde_json::from_str);
+        lines.map(|line| line.expect("a line is JSON")).collect()
     }
 
     /// What it has written to its log.

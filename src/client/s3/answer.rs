@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use quick_xml::{Reader, events::Event};
 use reqwest::Response;
 use tokio::time::timeout;
 
-use super::{Error, PartTag, Upload, request::unavailable};
+use super::{Error, PartTag, Stored, Upload, request::unavailable};
 
 /// Bytes of an answer: a list of 1000 uploads has half of it.
 const ANSWER_LIMIT_BYTES: usize = 1 << 20;
@@ -75,24 +75,51 @@ impl Leaves {
         found.map(|(_, text)| text.clone())
     }
 
-    /// The uploads of one object in a list.
-    pub fn uploads(&self, key: &str) -> Vec<Upload> {
-        let (mut uploads, mut of_key, mut id) = (Vec::new(), false, None);
+    /// The texts of all elements of that name.
+    pub(super) fn all(&self, name: &str) -> Vec<String> {
+        let found = self.0.iter().filter(|(leaf, _)| leaf == name);
+        found.map(|(_, text)| text.clone()).collect()
+    }
+
+    /// The uploads of a list.
+    pub fn uploads(&self) -> Vec<Upload> {
+        let (mut uploads, mut key, mut id) = (Vec::new(), None, None);
         for (name, text) in &self.0 {
             match name.as_str() {
-                "Key" => of_key = text == key,
+                "Key" => key = Some(text.clone()),
                 "UploadId" => id = Some(text.clone()),
-                "Initiated" if of_key => {
-                    let began = DateTime::parse_from_rfc3339(text).ok();
-                    if let (Some(id), Some(began)) = (id.take(), began) {
-                        let began = began.to_utc();
-                        uploads.push(Upload { id, began });
+                "Initiated" => {
+                    if let (Some(key), Some(id), Some(began)) = (key.take(), id.take(), time(text))
+                    {
+                        uploads.push(Upload { key, id, began });
                     }
                 }
                 _ => {}
             }
         }
         uploads
+    }
+
+    /// The parts of a list, whose members come in any order.
+    pub fn parts(&self) -> Vec<Stored> {
+        let (mut parts, mut number, mut modified, mut size) = (Vec::new(), None, None, None);
+        for (name, text) in &self.0 {
+            match name.as_str() {
+                "PartNumber" => number = Some(text.clone()),
+                "LastModified" => modified = time(text),
+                "Size" => size = text.parse().ok(),
+                _ => continue,
+            }
+            if let (Some(named), Some(modified_at), Some(size_bytes)) = (&number, modified, size) {
+                parts.push(Stored {
+                    number: named.clone(),
+                    size_bytes,
+                    modified: modified_at,
+                });
+                (number, modified, size) = (None, None, None);
+            }
+        }
+        parts
     }
 
     /// What an error means: by its code, and where it has none by its status.
@@ -117,6 +144,11 @@ impl Leaves {
             _ => Error::Refused(text),
         }
     }
+}
+
+fn time(text: &str) -> Option<DateTime<Utc>> {
+    let time = DateTime::parse_from_rfc3339(text).ok()?;
+    Some(time.to_utc())
 }
 
 /// The body that publishes an upload.
@@ -164,11 +196,25 @@ mod tests {
 </ListMultipartUploadsResult>"#;
 
     #[test]
-    fn a_list_has_the_uploads_of_exactly_one_object() {
-        let uploads = Leaves::parse(LIST.as_bytes()).unwrap().uploads("a");
-        assert_eq!(uploads.len(), 1);
-        assert_eq!(uploads[0].id, "2~x&y");
+    fn a_list_of_uploads_is_read() {
+        let uploads = Leaves::parse(LIST.as_bytes()).unwrap().uploads();
+        let named = uploads.iter().map(|upload| (&*upload.key, &*upload.id));
+        assert!(named.eq([("a", "2~x&y"), ("ab", "2~z")]));
         assert_eq!(uploads[0].began.timestamp_millis(), 1_767_323_045_678);
+    }
+
+    #[test]
+    fn a_list_of_parts_is_read_in_any_order_of_their_members() {
+        let time = "<LastModified>2026-01-02T03:04:05.678Z</LastModified>";
+        let list = format!(
+            "<ListPartsResult><PartNumberMarker>0</PartNumberMarker><MaxParts>9</MaxParts>\
+             <Part>{time}<PartNumber>1</PartNumber><ETag>x</ETag><Size>5</Size></Part>\
+             <Part><PartNumber>2</PartNumber>{time}<ETag>y</ETag><Size>7</Size></Part>\
+             </ListPartsResult>"
+        );
+        let parts = Leaves::parse(list.as_bytes()).unwrap().parts();
+        let read = parts.iter().map(|part| (&*part.number, part.size_bytes));
+        assert!(read.eq([("1", 5), ("2", 7)]));
     }
 
     #[test]

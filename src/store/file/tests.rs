@@ -40,6 +40,7 @@ async fn an_object_is_where_glance_puts_it() {
     assert_eq!(fs::read(path).unwrap(), b"content");
     let other_scheme = published.url.replace("file://", "filesystem://");
     assert_eq!(store.size(&other_scheme).await.unwrap(), 7);
+    assert_eq!(store.object(&other_scheme), store.object(&published.url));
 }
 
 #[tokio::test]

@@ -88,6 +88,12 @@ async fn round_trip(
         ));
     }
     findings.push(Finding::good("an object was uploaded, read and is deleted"));
+    findings.push(match bucket.keys(None).await {
+        Ok(_) => Finding::good("objects can be listed"),
+        Err(error) => Finding::doubtful(format!(
+            "objects cannot be listed, which fresnel scrub does: {error}"
+        )),
+    });
     findings.push(
         replaces(shared, key, &part)
             .await

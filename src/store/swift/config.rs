@@ -64,6 +64,16 @@ impl Config {
         let suffix: String = id.chars().take(len).collect();
         format!("{}_{suffix}", self.container)
     }
+
+    /// Whether a container can be one of those that images are spread over.
+    pub(super) fn is_container(&self, name: &str) -> bool {
+        let suffix = name.strip_prefix(self.container.as_str());
+        let suffix = suffix.and_then(|suffix| suffix.strip_prefix('_'));
+        suffix.is_some_and(|suffix| {
+            let is_of_id = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+            suffix.len() >= self.seed_digits && suffix.bytes().all(is_of_id)
+        })
+    }
 }
 
 /// The bytes of a segment, by `swift_store_large_object_chunk_size` in MB: its own where that is

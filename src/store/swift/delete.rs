@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 
 use super::{Account, Address, Error, Result, Shared, draft::Names};
@@ -15,6 +16,8 @@ const REMOVALS_AT_ONCE: usize = 8;
 pub(super) struct Segments {
     pub(super) names: Vec<String>,
     pub(super) size_bytes: u64,
+    /// When the last of them was written.
+    pub(super) modified: Option<DateTime<Utc>>,
 }
 
 impl Segments {
@@ -37,6 +40,7 @@ impl Segments {
             }
             for listed in page {
                 found.size_bytes += listed.size_bytes;
+                found.modified = found.modified.max(listed.modified);
                 found.names.push(listed.name);
             }
         }
