@@ -71,8 +71,13 @@ pub enum Error {
     #[error("'glance-direct' method is not available at this site.")]
     NoStaging,
     /// What another worker answered, who was asked for the client.
-    #[error("another worker answered {0}")]
-    Forwarded(StatusCode),
+    #[error("another worker answered {status}: {reason}")]
+    Forwarded {
+        /// Its status.
+        status: StatusCode,
+        /// What it calls that.
+        reason: String,
+    },
     /// Nobody deletes tasks.
     #[error(
         "This operation is currently not permitted on Glance Tasks. They are auto deleted after \
@@ -161,7 +166,11 @@ impl Error {
             Log => (default.as_ref(), ""),
         };
         let accept = asked.accept.as_deref();
-        let mut response = http::error::render(status, explanation, detail, accept);
+        let title = match self {
+            Self::Forwarded { reason, .. } => reason.as_str(),
+            _ => http::error::title(status),
+        };
+        let mut response = http::error::titled(status, title, explanation, detail, accept);
         if let Some((name, value)) = self.header() {
             response.headers_mut().insert(name, value);
         }
@@ -187,7 +196,7 @@ impl Error {
             }
             Self::NotFound => (StatusCode::NOT_FOUND, Log),
             Self::SingleStore | Self::NoStaging => (StatusCode::NOT_FOUND, Explanation),
-            Self::Forwarded(status) => (*status, Log),
+            Self::Forwarded { status, .. } => (*status, Log),
             Self::TaskDelete => (StatusCode::METHOD_NOT_ALLOWED, Explanation),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, Log),
             Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, Log),
@@ -199,6 +208,9 @@ impl Error {
 
     /// webob's own words for a status.
     fn default_explanation(&self, status: StatusCode, asked: &Asked) -> Cow<'static, str> {
+        if matches!(self, Self::Forwarded { .. }) {
+            return "".into();
+        }
         let text = match status {
             StatusCode::BAD_REQUEST => {
                 "The server could not comply with the request since it is either malformed or \

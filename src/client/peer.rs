@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use hyper::ext::ReasonPhrase;
 use reqwest::{Client, Method};
 use serde_json::Value;
 
@@ -39,6 +40,8 @@ pub struct Forward<'a> {
 pub struct Answer {
     /// The status.
     pub status: u16,
+    /// What it calls the status.
+    pub reason: String,
     /// The id that the request has there.
     pub request_id: Option<String>,
 }
@@ -88,8 +91,18 @@ impl Peer {
         })?;
         let request_id = answer.headers().get(REQUEST_ID);
         let request_id = request_id.and_then(|id| id.to_str().ok());
+        let own = answer.extensions().get::<ReasonPhrase>();
+        let reason = match own {
+            Some(reason) => String::from_utf8_lossy(reason.as_bytes()).into_owned(),
+            None => answer
+                .status()
+                .canonical_reason()
+                .unwrap_or_default()
+                .to_owned(),
+        };
         Ok(Answer {
             status: answer.status().as_u16(),
+            reason,
             request_id: request_id.map(str::to_owned),
         })
     }

@@ -19,11 +19,22 @@ pub fn render(
     detail: &str,
     accept: Option<&str>,
 ) -> Response {
-    let title = title(status);
+    titled(status, title(status), explanation, detail, accept)
+}
+
+/// The same, where somebody else has called the status something.
+pub fn titled(
+    status: StatusCode,
+    title: &str,
+    explanation: &str,
+    detail: &str,
+    accept: Option<&str>,
+) -> Response {
     let line = format!("{} {title}", status.as_str());
     let (kind, body) = match accept::preferred(accept, &["text/html", "application/json"]) {
         Some("text/html") => {
             let content = content(status, &escape_html(explanation), &escape_html(detail));
+            let line = escape_html(&line);
             ("text/html; charset=UTF-8", html(&line, &content))
         }
         Some(_) => {
@@ -39,8 +50,9 @@ pub fn render(
     *response.status_mut() = status;
     let kind = HeaderValue::from_static(kind);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    if status.canonical_reason() != Some(title) {
-        let reason = ReasonPhrase::from_static(title.as_bytes());
+    if status.canonical_reason() != Some(title)
+        && let Ok(reason) = ReasonPhrase::try_from(title.as_bytes())
+    {
         response.extensions_mut().insert(reason);
     }
     response

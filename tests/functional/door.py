@@ -31,6 +31,7 @@ from glance.tests import functional
 from glance.tests import utils as test_utils
 
 from identity import Identity
+from workers import Workers
 
 START_LIMIT_SECONDS = 60
 REQUEST_LIMIT_SECONDS = 60
@@ -39,6 +40,7 @@ LOG_SHOWN_CHARS = 4000
 # What Keystone's middleware tells the application, and nobody else may.
 IDENTITY = ("x-identity-status", "x-user-id", "x-tenant-id", "x-project-id", "x-roles", "x-auth-token")
 DISABLED_BY = "/tmp/test_path"  # in the paste file of the tests
+ATTEMPTS = ".fresnel"  # in the directory of a file store
 
 
 @contextlib.contextmanager
@@ -47,6 +49,7 @@ def opened(program):
     identity = Identity()
     run = functional.SynchronousAPIBase.run
     set_rules = policy.Enforcer.set_rules
+    rmdir = os.rmdir
     current = None
 
     def run_behind(test, result=None):
@@ -61,6 +64,13 @@ def opened(program):
         set_rules(enforcer, rules, *arguments, **named)
         current.rules = policy_text(enforcer)
 
+    def rmdir_behind(path, *arguments, **named):
+        # A store whose directory a test takes away has one of ours in it.
+        ours = pathlib.Path(path) / ATTEMPTS
+        if ours.is_dir():
+            rmdir(ours)
+        rmdir(path, *arguments, **named)
+
     def load(pipeline, conf_file=None):
         current.pipeline = pipeline
         current.test.addOnException(lambda _: current.test.addDetail("server", text_content(current.program.log())))
@@ -71,6 +81,7 @@ def opened(program):
         mock.patch.object(functional.SynchronousAPIBase, "run", run_behind),
         mock.patch.object(policy.Enforcer, "set_rules", set_rules_behind),
         mock.patch.object(config, "load_paste_app", load),
+        mock.patch.object(os, "rmdir", rmdir_behind),
         mock.patch.object(test_utils, "db_sync", migrated_once(pathlib.Path(folder) / "migrated.db")),
     ):
         yield
@@ -115,6 +126,7 @@ class Door:
         self.test = test
         self.pipeline = None
         self.rules = None
+        self.workers = Workers(test)
         identity.limits = self.limits
 
     def __call__(self, request):
@@ -123,6 +135,7 @@ class Door:
 
     def close(self):
         self.program.stop()
+        self.workers.stop()
 
     def configuration(self):
         """The options that the test has set, by section."""
@@ -130,6 +143,9 @@ class Door:
         options.setdefault("paste_deploy", {})["flavor"] = self.flavor()
         if self.pipeline == "glance-api-cors":
             options["cors"] = {"allowed_origin": "http://valid.example.com"}
+        defaults = options.setdefault("DEFAULT", {})
+        if "worker_self_reference_url" in defaults:
+            defaults["worker_self_reference_url"] = self.workers.address(defaults["worker_self_reference_url"])
         return options
 
     def rules_text(self):

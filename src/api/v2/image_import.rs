@@ -58,7 +58,8 @@ pub async fn import(api: &Api, mut call: Call) -> Result<Response> {
 pub(super) fn forwarded(mut response: Response, answer: &Answer) -> Result<Response> {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
     if !status.is_success() {
-        return Err(Error::Forwarded(status));
+        let reason = answer.reason.clone();
+        return Err(Error::Forwarded { status, reason });
     }
     let id = answer.request_id.as_deref();
     if let Some(id) = id.and_then(|id| HeaderValue::from_str(id).ok()) {
