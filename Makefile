@@ -27,7 +27,7 @@ swift: lab # the Swift store on Swift's own servers
 barbican: lab # signed images, with their certificates in a real Barbican
 	cargo test --test tests barbican -- --ignored
 
-imports: lab # imports to several stores, and what is told of images and imports, beside Glance
+imports: lab # imports to several stores, and what is told of images and imports, beside Glance; tokens that end meanwhile
 	cargo test --test tests -- --ignored imports events_are_those
 
 lint: tools # style, and what the machine can see of correctness

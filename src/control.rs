@@ -30,6 +30,7 @@ mod stage;
 pub mod sweep;
 pub mod tag;
 pub mod task;
+mod trust;
 pub mod upload;
 
 use std::sync::Arc;
@@ -37,7 +38,13 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::{
-    client::{glance::Glance, key_manager::KeyManager, keystone::Limits, peer::Peer, web::Web},
+    client::{
+        glance::Glance,
+        key_manager::KeyManager,
+        keystone::{Limits, Trusts},
+        peer::Peer,
+        web::Web,
+    },
     model::Location,
     store::{Registry, Store},
 };
@@ -75,7 +82,9 @@ pub struct Control {
     pub web: Option<Web>,
     /// Asks other image services.
     pub glance: Option<Glance>,
-    /// The tokens with which it does.
+    /// By which users have it done after their requests; none without Keystone.
+    pub trusts: Option<Trusts>,
+    /// The tokens of those who have no trust.
     pub held: import::Held,
     /// Asks other workers for what only they have.
     pub peer: Option<Peer>,
@@ -101,6 +110,7 @@ impl Control {
             leases,
             web: None,
             glance: None,
+            trusts: None,
             held: import::Held::default(),
             peer: None,
             cache: None,

@@ -386,6 +386,7 @@ fn of_import(refusal: &import::Refusal) -> Verdict {
     use import::Refusal as R;
     match refusal {
         R::StageHost => (StatusCode::BAD_GATEWAY, Explanation),
+        R::Untrusted => (StatusCode::FORBIDDEN, Explanation),
         R::StageHostSilent => (StatusCode::GATEWAY_TIMEOUT, Explanation),
         R::Active
         | R::NotActive

@@ -17,7 +17,7 @@ use crate::{
     client::{
         glance::Glance,
         key_manager::{Barbican, KeyManager, Keyring},
-        keystone::{self, Endpoint, Limits, Session},
+        keystone::{self, Endpoint, Limits, Session, Trusts},
         peer::Peer,
         web::{self, Web},
     },
@@ -91,6 +91,7 @@ impl Service {
             limits: limits.map(of_keystone).transpose()?,
             protections: protections.transpose()?.unwrap_or_default(),
             peer: Some(Peer::new().context("cannot ask other workers")?),
+            trusts: session.clone().map(Trusts::new),
             keys: Some(open_keys(config.keys, session)?),
             glance: Some(Glance::new().context("cannot ask other image services")?),
             web: Some(web),

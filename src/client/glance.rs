@@ -7,7 +7,7 @@ use bytes::Bytes;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 
-use super::transport;
+use super::{keystone::Access, transport};
 use crate::base::{limits::MIB, secret::Secret};
 
 /// For the head of an answer, and then for each next piece of its body.
@@ -15,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// An image's document is a few KiB; nobody's is longer.
 const DOCUMENT_BYTES_MAX: usize = MIB;
 const TOKEN: &str = "x-auth-token";
+const SERVICE_TOKEN: &str = "x-service-token";
 
 /// Asks other image services.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct Remote<'a> {
     pub image: &'a str,
     /// Of whoever asks.
     pub token: &'a Secret,
+    /// Ours, beside which a token is taken that is over.
+    pub service: Option<&'a Access>,
 }
 
 /// Why there is no answer, or none that helps.
@@ -105,7 +108,10 @@ impl Glance {
     async fn ask(&self, remote: Remote<'_>, part: &str) -> Result<Response, Error> {
         let endpoint = remote.endpoint.trim_end_matches('/');
         let url = format!("{endpoint}/v2/images/{}{part}", remote.image);
-        let request = self.client.get(url).header(TOKEN, remote.token.expose());
+        let mut request = self.client.get(url).header(TOKEN, remote.token.expose());
+        if let Some(service) = remote.service {
+            request = request.header(SERVICE_TOKEN, service.token().expose());
+        }
         let answer = request.send().await;
         let answer = answer.map_err(|error| Error::Unreachable(error.without_url()))?;
         match answer.status() {

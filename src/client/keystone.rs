@@ -3,16 +3,18 @@
 //! ```text
 //! Tokens  -> cache (digest of a token -> what it says) -> one question a token -> Session
 //! Limits  -> cache (project -> limits)                                         -> Session
+//! Trusts  -> what acts for a user later                                        -> Session
 //! Session -> our own token, kept fresh -> Keystone
 //! ```
 //!
-//! Tokens are kept nowhere but in the request that asks about them.
+//! Tokens are kept nowhere but in the request that asks about them; of a trust its id is.
 
 mod auth;
 mod flight;
 mod limits;
 mod session;
 mod tokens;
+mod trusts;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ pub use auth::{Credentials, Domain, Named, Scope};
 pub use limits::{Endpoint, Limits};
 pub use session::{Access, Config, Session};
 pub use tokens::{AccessRule, ImageService, Token, Tokens};
+pub use trusts::Trusts;
 
 /// Why Keystone did not answer what was asked.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -36,6 +36,7 @@ mod sql;
 mod staged;
 mod task;
 mod together;
+mod trust;
 mod url;
 
 use std::{fmt, sync::Arc, time::Duration};

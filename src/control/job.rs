@@ -135,7 +135,10 @@ async fn attempt(control: Arc<Control>, plane: Arc<Plane>, job: Job, node: NodeI
         control.held.forget(job.id);
     }
     let label = match &outcome {
-        Ok(Outcome::Done) => "done",
+        Ok(Outcome::Done) => {
+            control.end_trust(job.id).await;
+            "done"
+        }
         Ok(Outcome::Lost) => {
             info!(image.id = %job.image, job = job.kind.as_str(), "A job is not wanted here any more");
             "lost"

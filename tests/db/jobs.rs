@@ -20,6 +20,7 @@ claims!(
     of_two_images_one_gets_an_object,
     an_object_of_another_image_is_taken,
     a_name_that_only_looks_alike_is_free,
+    a_trust_is_over_with_its_job,
 );
 
 const LEASE: Duration = Duration::from_secs(600);
@@ -224,4 +225,22 @@ async fn a_name_that_only_looks_alike_is_free(db: Db) {
     db.location_save(&before, &after, &claims, None)
         .await
         .unwrap();
+}
+
+async fn a_trust_is_over_with_its_job(db: Db) {
+    let (_, job) = with_job(&db).await;
+    let unbegun = uuid::Uuid::new_v4();
+    let (living, dead) = (node(&db, LEASE).await, node(&db, Duration::ZERO).await);
+    db.trust_add("begun", job.id, dead).await.unwrap();
+    db.trust_add("unbegun", unbegun, living).await.unwrap();
+    assert_eq!(db.trust_of(job.id).await.unwrap().as_deref(), Some("begun"));
+    let over = async |age| db.trusts_over(age, 10).await.unwrap();
+    assert_eq!(over(LEASE).await, [""; 0]);
+    assert_eq!(over(Duration::ZERO).await, ["unbegun"]);
+    db.trust_forget("unbegun").await.unwrap();
+    assert_eq!(db.trust_of(unbegun).await.unwrap(), None);
+    assert!(db.job_claim(job.id, living).await.unwrap());
+    db.job_drop(job.id, living).await.unwrap();
+    // A node that is dead ends nothing itself.
+    assert_eq!(over(LEASE).await, ["begun"]);
 }

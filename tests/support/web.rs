@@ -155,10 +155,6 @@ impl Faulty {
         Self::start(move |_| (bytes.clone(), then))
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     pub(crate) fn url(&self) -> String {
         format!("http://{}/image", self.address)
     }

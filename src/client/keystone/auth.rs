@@ -71,6 +71,12 @@ pub enum Scope {
     Domain(Domain),
     /// The whole cloud.
     System(System),
+    /// What a user has entrusted us with.
+    #[serde(rename = "OS-TRUST:trust")]
+    Trust {
+        /// The trust's id.
+        id: String,
+    },
 }
 
 /// The whole cloud.
@@ -211,6 +217,9 @@ mod tests {
         assert!(!format!("{credentials:?}").contains("hunter2"));
         let expected = json!({"identity": identity, "scope": {"system": {"all": true}}});
         assert_body(&credentials, Some(&Scope::SYSTEM), &expected);
+        let trust = Scope::Trust { id: "t".into() };
+        let expected = json!({"identity": identity, "scope": {"OS-TRUST:trust": {"id": "t"}}});
+        assert_body(&credentials, Some(&trust), &expected);
     }
 
     #[test]

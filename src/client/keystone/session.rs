@@ -6,10 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tokio::{
-    sync::{Mutex, Semaphore},
+    sync::{Mutex, Semaphore, SemaphorePermit},
     time::sleep,
 };
 
@@ -63,6 +63,10 @@ struct Own {
     /// Where requests go, ending in `/v3`.
     endpoint: String,
     catalog: Value,
+    /// Our user's id.
+    user: String,
+    /// The names of our roles.
+    roles: Vec<String>,
     renew_at: Instant,
 }
 
@@ -74,6 +78,11 @@ impl Access {
     /// The token.
     pub(in crate::client) fn token(&self) -> &Secret {
         &self.0.token
+    }
+
+    /// Whether it is for somebody of that role.
+    pub(super) fn has_role(&self, name: &str) -> bool {
+        self.0.roles.iter().any(|role| role == name)
     }
 
     /// Where the catalog says that a service of this type is asked, at the first of the interfaces
@@ -100,7 +109,7 @@ struct Standing {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// `X-Subject-Token`
-    token: Option<Secret>,
+    pub(super) token: Option<Secret>,
     body: Bytes,
 }
 
@@ -124,9 +133,7 @@ impl Session {
         path: &str,
         prepare: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<Answer, Error> {
-        let patience = self.config.transport.timeout;
-        let permit = tokio::time::timeout(patience, self.at_once.acquire()).await;
-        let _permit = permit.map_err(|_| Error::unavailable("too many requests wait for it"))?;
+        let _permit = self.permit().await?;
         let ask = async |own: &Own| {
             let url = format!("{}{path}", own.endpoint);
             let request = || {
@@ -145,6 +152,40 @@ impl Session {
             return Err(Error::unavailable("it refuses the token that it gave us"));
         }
         Ok(answer)
+    }
+
+    /// A request below `/v3` under somebody else's token.
+    pub(super) async fn by(
+        &self,
+        token: &Secret,
+        method: Method,
+        path: &str,
+        prepare: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Answer, Error> {
+        let _permit = self.permit().await?;
+        let url = format!("{}{path}", self.own(None).await?.endpoint);
+        self.send(|| {
+            let request = prepare(self.client.request(method.clone(), &url));
+            request.header("x-auth-token", token.expose())
+        })
+        .await
+    }
+
+    async fn permit(&self) -> Result<SemaphorePermit<'_>, Error> {
+        let patience = self.config.transport.timeout;
+        let permit = tokio::time::timeout(patience, self.at_once.acquire()).await;
+        let permit = permit.map_err(|_| Error::unavailable("too many requests wait for it"))?;
+        Ok(permit.expect("it is never closed"))
+    }
+
+    /// The id of our user, if that can act by a trust: an application credential is for one project.
+    pub(super) async fn trustee(&self) -> Result<Option<String>, Error> {
+        match self.config.credentials {
+            auth::Credentials::Password { .. } => Ok(Some(self.own(None).await?.user.clone())),
+            auth::Credentials::Application { .. } | auth::Credentials::ApplicationOf { .. } => {
+                Ok(None)
+            }
+        }
     }
 
     /// Our token, for another service; a new one where it was `refused` there.
@@ -185,16 +226,22 @@ impl Session {
         }
     }
 
-    async fn authenticate(&self) -> Result<Own, Error> {
-        let config = &self.config;
-        let auth_url = versioned(&config.auth_url);
-        let body = Bytes::from_owner(auth::body(&config.credentials, config.scope.as_ref()));
+    /// What Keystone says to our credentials for a scope.
+    pub(super) async fn authenticated(&self, scope: Option<&auth::Scope>) -> Result<Answer, Error> {
+        let auth_url = versioned(&self.config.auth_url);
+        let body = Bytes::from_owner(auth::body(&self.config.credentials, scope));
         let request = || {
             let request = self.client.post(format!("{auth_url}/auth/tokens"));
             let request = request.header("content-type", "application/json");
             request.body(body.clone())
         };
-        let mut answer = self.send(request).await?;
+        self.send(request).await
+    }
+
+    async fn authenticate(&self) -> Result<Own, Error> {
+        let config = &self.config;
+        let auth_url = versioned(&config.auth_url);
+        let mut answer = self.authenticated(config.scope.as_ref()).await?;
         match answer.status {
             StatusCode::CREATED => {}
             StatusCode::UNAUTHORIZED => {
@@ -211,6 +258,9 @@ impl Session {
         let life = expires_at.duration_since(SystemTime::now());
         let life = life.unwrap_or_default();
         let catalog = body["token"]["catalog"].clone();
+        let roles = body["token"]["roles"].as_array().into_iter().flatten();
+        let roles = roles.filter_map(|role| role["name"].as_str().map(str::to_owned));
+        let user = body["token"]["user"]["id"].as_str();
         let (region, interfaces) = (config.region.as_deref(), &config.interfaces);
         let found = endpoint(&catalog, "identity", region, interfaces).map(versioned);
         if found.is_none() {
@@ -222,6 +272,8 @@ impl Session {
         Ok(Own {
             token,
             endpoint: found.unwrap_or(auth_url),
+            user: user.unwrap_or_default().to_owned(),
+            roles: roles.collect(),
             catalog,
             renew_at: Instant::now() + (life - RENEW_BEFORE.min(life / 2)),
         })

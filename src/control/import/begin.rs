@@ -283,15 +283,12 @@ impl Control {
             input: self.input(caller, before, request, stores).await.to_json(),
         };
         let preempted = self.ended(Err("Expired lock preempted".to_owned()));
-        let narrow: fn(Bounds) -> Bounds = match request.method {
-            Method::GlanceDirect => Bounds::of_staged_import,
-            Method::WebDownload | Method::GlanceDownload | Method::CopyImage => Bounds::of_import,
-        };
+        let narrow = narrow(request.method);
         let mut bounds = self.bounds(caller).await?.map(narrow);
+        if let (Some(token), Some(_)) = (&request.token, &request.remote) {
+            self.entrust(job.id, token).await?;
+        }
         loop {
-            if let (Some(token), Some(_)) = (&request.token, &request.remote) {
-                self.held.keep(job.id, token.clone());
-            }
             let within = bounds.clone().map(|bounds| Reservation {
                 bounds,
                 size_bytes: before.size_bytes,
@@ -311,17 +308,21 @@ impl Control {
             let Err(error) = begun.await else {
                 return Ok(());
             };
+            let error = match error {
+                db::Error::OverQuota(_) => match self.try_again(&mut bounds, narrow, error).await {
+                    Ok(()) => continue,
+                    Err(error) => error,
+                },
+                error => error.into(),
+            };
+            // A trust that was made goes with the sweep.
             self.held.forget(job.id);
-            if !matches!(error, db::Error::OverQuota(_)) {
-                return Err(error.into());
-            }
-            match self.try_again(&mut bounds, narrow, error).await {
-                Ok(()) => {}
-                Err(error @ Error::LimitExceeded { .. }) => {
-                    return self.refused(before, unbegun, stores, task, error).await;
+            return match error {
+                error @ Error::LimitExceeded { .. } => {
+                    self.refused(before, unbegun, stores, task, error).await
                 }
-                Err(error) => return Err(error),
-            }
+                error => Err(error),
+            };
         }
     }
 
@@ -386,6 +387,14 @@ impl Control {
         }
         let task = self.failed(task, error.to_string());
         Ok(self.db.import_refused(&task, before, &after).await?)
+    }
+}
+
+/// What of a project's limits such an import may pass.
+fn narrow(method: Method) -> fn(Bounds) -> Bounds {
+    match method {
+        Method::GlanceDirect => Bounds::of_staged_import,
+        Method::WebDownload | Method::GlanceDownload | Method::CopyImage => Bounds::of_import,
     }
 }
 

@@ -1,5 +1,6 @@
-//! Tokens with which jobs of this node ask another image service in the name of their user. They are in
-//! memory alone: no token is written down, and what a node that died has held is lost.
+//! Tokens with which jobs of this node ask another image service in the name of their user, where that may
+//! make no trust. They are in memory alone: no token is written down, and what a node that died has held is
+//! lost.
 
 use std::{
     collections::HashMap,
@@ -18,7 +19,7 @@ const HELD_FOR: Duration = Duration::from_secs(24 * 3600);
 pub struct Held(Mutex<HashMap<JobId, (Instant, Secret)>>);
 
 impl Held {
-    pub(super) fn keep(&self, job: JobId, token: Secret) {
+    pub(in crate::control) fn keep(&self, job: JobId, token: Secret) {
         let mut held = self.0.lock();
         held.retain(|_, (since, _)| since.elapsed() < HELD_FOR);
         held.insert(job, (Instant::now(), token));

@@ -55,6 +55,12 @@ pub enum Refusal {
     /// `glance-download` must be told more; the name says what.
     #[error("'{0}' needs to be set for glance-download import method")]
     RemoteUnset(&'static str),
+    /// A token that may make no trust, in a service that others do not know for one.
+    #[error(
+        "glance-download acts for its user when the request is over: the token may make no trust, \
+         and this service has not the role service"
+    )]
+    Untrusted,
     /// The id of an image elsewhere is none.
     #[error("Remote image id does not look like a UUID: {0}")]
     RemoteId(String),

@@ -10,8 +10,9 @@ use crate::{
     client::glance,
     control::{
         Control, Result,
-        db::{Job, Staged},
+        db::{self, Job, Staged},
         import::Method,
+        trust::Acting,
     },
     data::{DeclaredSize, Known, Plane, ReadPlan, Source, stored::Stored},
     model::{ByteRange, Image, Location, LocationStatus, StoreId},
@@ -96,19 +97,20 @@ async fn sees_staged(control: &Control, job: &Job) -> bool {
     }
 }
 
-/// Whether the user's token is here, or lost with its node.
+/// Whether the user has entrusted us, or their token is here, or lost with its node.
 async fn may_ask(control: &Control, job: &Job, input: &ImportInput) -> bool {
     let node = input.remote.as_ref().map(|remote| remote.node.parse());
     let (None, Some(Ok(node))) = (control.held.of(job.id), node) else {
         return true;
     };
-    match control.db.node_lives(node).await {
-        Ok(lives) => !lives,
-        Err(error) => {
-            warn!(image.id = %job.image, %error, "Could not look for the node that has a token");
-            false
-        }
-    }
+    let looked = async {
+        let trusted = control.db.trust_of(job.id).await?.is_some();
+        Ok(trusted || !control.db.node_lives(node).await?)
+    };
+    looked.await.unwrap_or_else(|error: db::Error| {
+        warn!(image.id = %job.image, %error, "Could not look for the node that has a token");
+        false
+    })
 }
 
 async fn size(control: &Control, staged: &Staged) -> store::Result<u64> {
@@ -134,7 +136,10 @@ pub(super) async fn open(
         Method::CopyImage => Ok(copied(import.control, plane, image)),
         Method::GlanceDirect => staged(import, plane, image).await,
         Method::WebDownload => Ok(fetched(import).await),
-        Method::GlanceDownload => Ok(downloaded(import).await),
+        Method::GlanceDownload => {
+            let acting = import.control.acting(import.job.id).await?;
+            Ok(downloaded(import, acting).await)
+        }
     }
 }
 
@@ -221,7 +226,7 @@ async fn fetched(import: &Import<'_>) -> Result<Coming, Failed> {
 }
 
 /// From another image service, as its image is.
-async fn downloaded(import: &Import<'_>) -> Result<Coming, Failed> {
+async fn downloaded(import: &Import<'_>, acting: Option<Acting>) -> Result<Coming, Failed> {
     let control = import.control;
     let (Some(glance), Some(input)) = (&control.glance, &import.input.remote) else {
         return Err(Failed::of("No other image service can be asked here"));
@@ -229,15 +234,16 @@ async fn downloaded(import: &Import<'_>) -> Result<Coming, Failed> {
     let Some(endpoint) = &input.endpoint else {
         return Err(Failed::of("The catalog has no such image service"));
     };
-    let Some(token) = control.held.of(import.job.id) else {
+    let Some(Acting { token, service }) = acting else {
         return Err(Failed::of(
-            "The token of the user is gone with the node that had it",
+            "The token of the user is gone with the node that had it, and there is no trust that is good",
         ));
     };
     let remote = glance::Remote {
         endpoint,
         image: &input.image,
         token: &token,
+        service: service.as_ref(),
     };
     let failed = |error: glance::Error| {
         warn!(image.id = %import.job.image, endpoint, %error, cause = ?std::error::Error::source(&error), "Cannot download from another image service");
