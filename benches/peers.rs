@@ -26,6 +26,8 @@ pub(crate) struct Server {
 enum Stop {
     Child(Child),
     Script(Command),
+    /// A command, and the child that it ends.
+    Asked(Command, Child),
 }
 
 impl Drop for Server {
@@ -33,6 +35,7 @@ impl Drop for Server {
         let ended = match &mut self.stop {
             Stop::Child(child) => child.kill().and_then(|()| child.wait()),
             Stop::Script(command) => command.status(),
+            Stop::Asked(command, child) => command.status().and_then(|_| child.wait()),
         };
         drop(ended);
     }
@@ -137,19 +140,24 @@ pub(crate) fn nginx(folder: &Path) -> Server {
         folder.display()
     );
     fs::write(&config, text).expect("the bench folder is writable");
-    let child = Command::new("nginx")
-        .arg("-c")
-        .arg(&config)
-        .stderr(Stdio::null())
+    let command = || {
+        let mut nginx = Command::new("nginx");
+        nginx.arg("-c").arg(&config).stderr(Stdio::null());
+        nginx
+    };
+    let child = command()
         .spawn()
         .expect("nginx is installed (make bench installs it)");
     let process = Process(child.id());
     wait_until_it_answers(address);
+    let mut stop = command();
+    stop.args(["-s", "stop"]);
     Server {
         address,
         process,
         metrics: None,
-        stop: Stop::Child(child),
+        // Killed, it would leave its workers behind.
+        stop: Stop::Asked(stop, child),
     }
 }
 

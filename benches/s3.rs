@@ -3,7 +3,7 @@
 //! Client, server, radosgw and OSD share the machine: its cores are the ceiling. CPU seconds per GiB stand beside every
 //! rate, and who is compared takes turns, so that a busy machine slows all alike.
 
-use std::fs::File;
+use std::{fs::File, process::Stdio};
 
 use crate::{
     Bench, Promise, Row,
@@ -131,6 +131,7 @@ fn delete(server: &Server, id: &str) {
 
 fn ours(bench: &Bench) -> Server {
     let output = peers::lab("radosgw-up")
+        .stdout(Stdio::piped())
         .output()
         .expect("the lab's script runs");
     assert!(output.status.success(), "radosgw did not start");
