@@ -109,6 +109,10 @@ pub trait Steward: Send + Sync {
     /// in the journal; no byte is written before.
     async fn opened(&self, attempt: Attempt, object: &str) -> std::result::Result<(), StopReason>;
 
+    /// All targets are written. Returns when they may be published: while the process is known to have its
+    /// lease.
+    async fn publishable(&self) -> std::result::Result<(), StopReason>;
+
     /// A target is written and published.
     async fn stored(&self, receipt: &Receipt);
 

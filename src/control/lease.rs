@@ -1,9 +1,9 @@
 //! Leases: this process's word to the others that its transfers are alive.
 //!
 //! One heartbeat renews the lease of all transfers of this process, whatever they do, and asks in
-//! one query which of them nobody wants any more. When the lease could not be renewed in time,
-//! another node may have taken the images over: every transfer is told to stop, and the process
-//! goes on under a new node id, so that all rows of the old one are dead for everybody.
+//! one query which of them nobody wants any more. When the lease could not be renewed in time (a
+//! database that was away or slow, a process that slept), transfers go on, but nothing is published
+//! until it is renewed. Then those whose images another node has taken over are told to stop.
 
 use std::{
     collections::HashMap,
@@ -18,11 +18,11 @@ use metrics::gauge;
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
-    time::{sleep, timeout, timeout_at},
+    time::{sleep, timeout},
 };
 use tracing::{debug, error, info, warn};
 
-use super::db::{self, Db, DeadWrite, NodeId};
+use super::db::{self, Beat, Db, DeadWrite, NodeId};
 use crate::{
     data::StopReason,
     model::{Attempt, ImageId},
@@ -39,6 +39,8 @@ pub struct Leases {
     db: Db,
     lease: Duration,
     held: Mutex<Held>,
+    /// When the last heartbeat that succeeded was sent, and nothing is known to be lost since.
+    renewed_at: watch::Sender<Instant>,
     /// How many transfers there are.
     count: watch::Sender<usize>,
 }
@@ -77,8 +79,10 @@ impl Leases {
     /// The database's.
     pub async fn join(db: Db, lease: Duration) -> db::Result<Arc<Self>> {
         let node = NodeId::random();
+        let asked_at = Instant::now();
         db.node_join(node, lease).await?;
         Ok(Arc::new(Self {
+            renewed_at: watch::Sender::new(asked_at),
             db,
             lease,
             held: Mutex::new(Held {
@@ -131,29 +135,32 @@ impl Leases {
 
     /// Renews the lease three times in its length, for ever.
     pub async fn keep(&self) {
-        let mut renewed_at = Instant::now();
+        let mut was_late = false;
         loop {
             sleep(self.lease / 3).await;
-            let node = self.node();
             let asked_at = Instant::now();
-            let in_time = timeout_at(
-                (renewed_at + self.lease).into(),
-                self.db.node_beat(node, self.lease),
-            );
-            match in_time.await {
-                Ok(Ok(true)) => {
-                    renewed_at = asked_at;
-                    self.stop_unwanted(node).await;
-                }
-                Ok(Ok(false)) => renewed_at = self.rejoin().await,
-                Ok(Err(error))
-                    if asked_at.elapsed() < self.lease && renewed_at.elapsed() < self.lease =>
-                {
-                    warn!(%error, "Could not renew the lease; trying again");
-                }
-                Ok(Err(_)) | Err(_) => renewed_at = self.rejoin().await,
+            match timeout(self.lease, self.beat(&mut was_late)).await {
+                Ok(Ok(())) => drop(self.renewed_at.send_replace(asked_at)),
+                Ok(Err(error)) => warn!(%error, "Could not renew the lease; trying again"),
+                Err(_) => warn!("The database is slow to renew the lease; trying again"),
             }
             self.show();
+        }
+    }
+
+    /// Returns when the last heartbeat is younger than the lease; waits a lease for that.
+    ///
+    /// # Errors
+    /// [`StopReason::LeaseLost`].
+    pub(super) async fn assured(&self) -> Result<(), StopReason> {
+        let mut renewed_at = self.renewed_at.subscribe();
+        let assured = timeout(
+            self.lease,
+            renewed_at.wait_for(|at| at.elapsed() < self.lease),
+        );
+        match assured.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(StopReason::LeaseLost),
         }
     }
 
@@ -188,8 +195,26 @@ impl Leases {
         self.held.lock().leave_over(writes);
     }
 
-    /// Stops everything and starts again as another node. Returns when the new lease began.
-    async fn rejoin(&self) -> Instant {
+    /// One heartbeat, and what it says of the transfers.
+    async fn beat(&self, was_late: &mut bool) -> db::Result<()> {
+        let node = self.node();
+        match self.db.node_beat(node, self.lease).await? {
+            Beat::InTime => {}
+            Beat::Late => {
+                warn!("The lease had run out before it was renewed");
+                *was_late = true;
+            }
+            Beat::Gone => return self.rejoin().await,
+        }
+        if *was_late {
+            self.stop_lost(node).await?;
+            *was_late = false;
+        }
+        self.stop_unwanted(node).await
+    }
+
+    /// Stops everything and starts again as another node.
+    async fn rejoin(&self) -> db::Result<()> {
         let node = NodeId::random();
         {
             let mut held = self.held.lock();
@@ -199,32 +224,36 @@ impl Leases {
             }
             error!(
                 transfers = held.transfers.len(),
-                "The lease was lost; all transfers of this node stop"
+                "The database has forgotten this node; all its transfers stop"
             );
         }
-        loop {
-            let asked_at = Instant::now();
-            match self.db.node_join(node, self.lease).await {
-                Ok(()) => return asked_at,
-                Err(error) => warn!(%error, "Could not join again; trying again"),
-            }
-            sleep(self.lease / 3).await;
-        }
+        self.db.node_join(node, self.lease).await
     }
 
-    async fn stop_unwanted(&self, node: NodeId) {
-        if self.held.lock().transfers.is_empty() {
-            return;
-        }
-        match self.db.writes_unwanted(node).await {
-            Ok(unwanted) => {
-                let held = self.held.lock();
-                for transfer in unwanted.iter().filter_map(|a| held.transfers.get(a)) {
-                    transfer.stop(StopReason::Deleted);
-                }
+    /// Stops what another node has taken over.
+    async fn stop_lost(&self, node: NodeId) -> db::Result<()> {
+        let renewed_at = *self.renewed_at.borrow();
+        let kept = self.db.writes_unfenced(node).await?;
+        for (attempt, transfer) in &self.held.lock().transfers {
+            // Of a younger one the row may still be on its way.
+            if transfer.started < renewed_at && !kept.contains(attempt) {
+                transfer.stop(StopReason::LeaseLost);
             }
-            Err(error) => warn!(%error, "Could not ask which uploads are still wanted"),
         }
+        Ok(())
+    }
+
+    /// Stops what nobody wants any more.
+    async fn stop_unwanted(&self, node: NodeId) -> db::Result<()> {
+        if self.held.lock().transfers.is_empty() {
+            return Ok(());
+        }
+        let unwanted = self.db.writes_unwanted(node).await?;
+        let held = self.held.lock();
+        for transfer in unwanted.iter().filter_map(|a| held.transfers.get(a)) {
+            transfer.stop(StopReason::Deleted);
+        }
+        Ok(())
     }
 
     /// Age, bytes and rate of what runs.

@@ -138,7 +138,7 @@ impl Scrub<'_> {
     async fn journal(&mut self) -> Result<()> {
         let control = self.control;
         let node = control.leases.node();
-        let dead = control.db.writes_dead(ROWS_MAX).await?;
+        let dead = control.db.writes_dead(node, ROWS_MAX).await?;
         for write in dead.iter().filter(|w| self.options.concerns(&w.store)) {
             let outcome = match self.options.dry_run {
                 true => Outcome::Removable(Why::Journal),

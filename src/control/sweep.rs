@@ -48,7 +48,7 @@ pub async fn once(control: &Control) {
     ended.await;
     control.sweep_staged().await;
     control.end_trusts().await;
-    let dead = match control.db.writes_dead(ROWS_MAX).await {
+    let dead = match control.db.writes_dead(node, ROWS_MAX).await {
         Ok(dead) => dead,
         Err(error) => {
             warn!(%error, "Could not look for dead uploads");
@@ -76,7 +76,7 @@ pub async fn once(control: &Control) {
 /// # Errors
 /// As [`end`].
 pub(super) async fn end_dead(control: &Control, node: NodeId, image: &ImageId) -> Result<()> {
-    for write in control.db.writes_dead(ROWS_MAX).await? {
+    for write in control.db.writes_dead(node, ROWS_MAX).await? {
         if write.image == *image {
             end(control, node, &write).await?;
         }

@@ -470,6 +470,10 @@ impl Steward for UploadSteward {
         self.control.opened(&self.transfer, attempt, object).await
     }
 
+    async fn publishable(&self) -> Result<(), StopReason> {
+        self.control.leases.assured().await
+    }
+
     async fn stored(&self, receipt: &Receipt) {
         debug!(store = %receipt.store, url = location::shown(&receipt.url), "Stored");
     }

@@ -104,6 +104,7 @@ async fn carry(
     intake.report(steward).await?;
     let sums = intake.finish().await?;
     plan.holds(sums.digests.as_ref())?;
+    steward.publishable().await?;
     publish(lines, &sums).await
 }
 

@@ -1,11 +1,33 @@
 //! A node that sleeps past its lease (SIGSTOP, a paused virtual machine) and wakes.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::Signal;
 
-use super::{Pair, content, download, files, put, queue, settled, status, upload::Upload};
-use crate::support::wait_until;
+use super::{OPTIONS, Pair, content, download, files, put, queue, settled, status, upload::Upload};
+use crate::support::{process::Fresnel, wait_until};
 
 const LEN: usize = 8 << 20;
+/// That of [`OPTIONS`].
+const LEASE: Duration = Duration::from_secs(3);
+
+/// Alone, it has lost nothing: the upload goes on.
+#[test]
+fn a_sleeper_that_nobody_missed_publishes() {
+    let node = Fresnel::start(OPTIONS);
+    let (image, ours) = (queue(&node), content(LEN, 1));
+    let mut upload = Upload::begin(&node, &image, LEN);
+    upload.send(&ours[..LEN / 2]);
+    assert!(wait_until(super::RECOVERY_LIMIT, || status(&node, &image) == "saving"));
+    node.signal(Signal::STOP);
+    let stopped_at = Instant::now();
+    assert!(wait_until(super::RECOVERY_LIMIT, || stopped_at.elapsed()
+        > LEASE * 3 / 2));
+    node.signal(Signal::CONT);
+    upload.send(&ours[LEN / 2..]);
+    assert_eq!(upload.answer(), Some(204));
+    assert!(download(&node, &image) == ours);
+}
 
 #[test]
 fn a_sleeper_publishes_nothing_mariadb() {

@@ -201,6 +201,10 @@ impl Steward for TestSteward {
         Ok(())
     }
 
+    async fn publishable(&self) -> Result<(), StopReason> {
+        Ok(())
+    }
+
     async fn stored(&self, _receipt: &Receipt) {}
 
     async fn stopped(&self) -> StopReason {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fresnel::{
-    control::db::{Db, Error, NewWrite, NodeId},
+    control::db::{Beat, Db, Error, NewWrite, NodeId},
     model::{Attempt, Image, Status, StoreId},
 };
 
@@ -15,7 +15,7 @@ claims!(
     a_lost_begin_leaves_no_write,
     a_write_may_learn_its_object,
     a_fenced_write_publishes_nothing,
-    a_write_past_its_lease_publishes_nothing,
+    a_write_past_its_lease_is_its_nodes_until_it_is_fenced,
     a_deleted_image_takes_no_bytes,
     a_live_write_is_not_dead,
     a_lease_runs_out_by_the_databases_clock,
@@ -66,7 +66,7 @@ async fn a_lost_begin_leaves_no_write(db: Db) {
     db.image_delete(&upload.queued).await.unwrap();
     let begun = upload.begin(&db).await;
     assert!(matches!(begun, Err(Error::NotFound)), "{begun:?}");
-    assert_eq!(db.writes_dead(10).await.unwrap(), []);
+    assert_eq!(db.writes_dead(NodeId::random(), 10).await.unwrap(), []);
 }
 
 /// What the sweep finds is what the writer came to know, and after a fence it may know nothing more.
@@ -84,7 +84,7 @@ async fn a_write_may_learn_its_object(db: Db) {
     let late = db.write_object(attempt, owner, "other").await;
     assert!(matches!(late, Err(Error::Lost)), "{late:?}");
     db.node_leave(owner).await.unwrap();
-    let dead = db.writes_dead(10).await.unwrap();
+    let dead = db.writes_dead(NodeId::random(), 10).await.unwrap();
     let found = dead.iter().find(|dead| dead.attempt == attempt).unwrap();
     assert_eq!(found.object, "bucket/key?upload=é");
 }
@@ -94,21 +94,26 @@ async fn a_fenced_write_publishes_nothing(db: Db) {
     upload.begin(&db).await.unwrap();
     let sweeper = node(&db, LEASE).await;
     assert!(db.write_fence(upload.attempts[0], sweeper).await.unwrap());
+    let beat = db.node_beat(upload.node, LEASE).await.unwrap();
+    assert_eq!(beat, Beat::Late);
+    assert_eq!(db.writes_unfenced(upload.node).await.unwrap(), []);
     let late = upload.finish(&db).await;
     assert!(matches!(late, Err(Error::Lost)), "{late:?}");
     let image = db.image(&upload.queued.id, &admin()).await.unwrap().image;
     assert_eq!((image.status, image.locations.len()), (Status::Saving, 0));
 }
 
-async fn a_write_past_its_lease_publishes_nothing(db: Db) {
+async fn a_write_past_its_lease_is_its_nodes_until_it_is_fenced(db: Db) {
     let upload = Upload::new(&db, Duration::ZERO).await;
     upload.begin(&db).await.unwrap();
-    let late = upload.finish(&db).await;
-    assert!(matches!(late, Err(Error::Lost)), "{late:?}");
-    assert!(!db.node_beat(upload.node, LEASE).await.unwrap());
-    let late = upload.finish(&db).await;
-    assert!(matches!(late, Err(Error::Lost)), "{late:?}");
-    assert_eq!(upload.status(&db).await, Status::Saving);
+    assert_eq!(db.writes_dead(upload.node, 10).await.unwrap(), []);
+    let beat = db.node_beat(upload.node, LEASE).await.unwrap();
+    assert_eq!(beat, Beat::Late);
+    let unfenced = db.writes_unfenced(upload.node).await.unwrap();
+    assert_eq!(unfenced, upload.attempts);
+    let sweeper = node(&db, LEASE).await;
+    assert!(!db.write_fence(upload.attempts[0], sweeper).await.unwrap());
+    upload.finish(&db).await.unwrap();
 }
 
 async fn a_deleted_image_takes_no_bytes(db: Db) {
@@ -119,17 +124,17 @@ async fn a_deleted_image_takes_no_bytes(db: Db) {
     assert!(matches!(late, Err(Error::NotFound)), "{late:?}");
     // What did not happen did not take the write away either: somebody must clean up.
     db.node_leave(upload.node).await.unwrap();
-    assert_eq!(db.writes_dead(10).await.unwrap().len(), 1);
+    assert_eq!(db.writes_dead(NodeId::random(), 10).await.unwrap().len(), 1);
     db.write_abandon(&upload.attempts, &upload.queued.id)
         .await
         .unwrap();
-    assert_eq!(db.writes_dead(10).await.unwrap(), []);
+    assert_eq!(db.writes_dead(NodeId::random(), 10).await.unwrap(), []);
 }
 
 async fn a_live_write_is_not_dead(db: Db) {
     let upload = Upload::new(&db, LEASE).await;
     upload.begin(&db).await.unwrap();
-    assert_eq!(db.writes_dead(10).await.unwrap(), []);
+    assert_eq!(db.writes_dead(NodeId::random(), 10).await.unwrap(), []);
     let sweeper = node(&db, LEASE).await;
     assert!(!db.write_fence(upload.attempts[0], sweeper).await.unwrap());
     upload.finish(&db).await.unwrap();
@@ -140,19 +145,30 @@ async fn a_lease_runs_out_by_the_databases_clock(db: Db) {
     let joined = db.clock().await.unwrap();
     let upload = Upload::new(&db, lease).await;
     upload.begin(&db).await.unwrap();
-    assert!(db.node_beat(upload.node, lease).await.unwrap());
-    while db.writes_dead(10).await.unwrap().is_empty() {
+    let beat = db.node_beat(upload.node, lease).await.unwrap();
+    assert_eq!(beat, Beat::InTime);
+    while db
+        .writes_dead(NodeId::random(), 10)
+        .await
+        .unwrap()
+        .is_empty()
+    {
         tokio::task::yield_now().await;
     }
     assert!(db.clock().await.unwrap() - joined >= lease);
-    let dead = db.writes_dead(10).await.unwrap().remove(0);
+    let dead = db
+        .writes_dead(NodeId::random(), 10)
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!((dead.attempt, dead.node), (upload.attempts[0], upload.node));
     assert_eq!(
         (dead.image, dead.object.as_str()),
         (upload.queued.id, "object")
     );
     assert_eq!(dead.store, StoreId::new("fast"));
-    assert!(!db.node_beat(upload.node, lease).await.unwrap());
+    let beat = db.node_beat(upload.node, lease).await.unwrap();
+    assert_eq!(beat, Beat::Late);
 }
 
 async fn one_node_fences(db: Db) {
@@ -170,7 +186,7 @@ async fn one_node_fences(db: Db) {
         fenced += usize::from(sweeper.await.unwrap().unwrap());
     }
     assert_eq!(fenced, 1);
-    assert_eq!(db.writes_dead(10).await.unwrap(), []);
+    assert_eq!(db.writes_dead(NodeId::random(), 10).await.unwrap(), []);
 }
 
 async fn a_dead_fencer_is_followed(db: Db) {
@@ -178,10 +194,10 @@ async fn a_dead_fencer_is_followed(db: Db) {
     upload.begin(&db).await.unwrap();
     let dies = node(&db, Duration::ZERO).await;
     assert!(db.write_fence(upload.attempts[0], dies).await.unwrap());
-    assert_eq!(db.writes_dead(10).await.unwrap().len(), 1);
+    assert_eq!(db.writes_dead(NodeId::random(), 10).await.unwrap().len(), 1);
     let follows = node(&db, LEASE).await;
     assert!(db.write_fence(upload.attempts[0], follows).await.unwrap());
-    assert_eq!(db.writes_dead(10).await.unwrap(), []);
+    assert_eq!(db.writes_dead(NodeId::random(), 10).await.unwrap(), []);
 }
 
 async fn an_abandoned_image_is_queued_again(db: Db) {
@@ -229,7 +245,7 @@ async fn a_released_image_takes_another_upload(db: Db) {
     assert_eq!(upload.status(&db).await, Status::Saving);
     retry.finish(&db).await.unwrap();
     db.node_leave(upload.node).await.unwrap();
-    assert_eq!(db.writes_dead(10).await.unwrap(), []);
+    assert_eq!(db.writes_dead(NodeId::random(), 10).await.unwrap(), []);
 }
 
 async fn a_released_image_that_glance_writes_stays_its(db: Db) {
@@ -259,8 +275,9 @@ async fn a_node_that_left_leaves_dead_writes(db: Db) {
     let upload = Upload::new(&db, LEASE).await;
     upload.begin(&db).await.unwrap();
     db.node_leave(upload.node).await.unwrap();
-    assert_eq!(db.writes_dead(10).await.unwrap().len(), 1);
-    assert!(!db.node_beat(upload.node, LEASE).await.unwrap());
+    assert_eq!(db.writes_dead(NodeId::random(), 10).await.unwrap().len(), 1);
+    let beat = db.node_beat(upload.node, LEASE).await.unwrap();
+    assert_eq!(beat, Beat::Gone);
     let joined = db.node_join(upload.node, LEASE).await;
     joined.unwrap();
     let twice = db.node_join(upload.node, LEASE).await;

@@ -127,7 +127,7 @@ async fn a_dead_nodes_reservations_return(db: Db) {
     let upload = Upload::queued(&db, dead).await;
     upload.begin(&db, &sized(100, 100)).await.unwrap();
     let sweeper = joined(&db, LEASE).await;
-    let found = db.writes_dead(10).await.unwrap();
+    let found = db.writes_dead(NodeId::random(), 10).await.unwrap();
     assert!(db.write_fence(found[0].attempt, sweeper).await.unwrap());
     let grown = db
         .write_grow(&[upload.attempt], &within(200), 100, 150)
@@ -197,7 +197,7 @@ async fn an_upload_in_the_way_is_told_what_is_left(db: Db) {
     );
     // It left nothing behind.
     assert_eq!(db.usage(Some(&owner())).await.unwrap().uploading, 0);
-    assert_eq!(db.writes_dead(10).await.unwrap(), []);
+    assert_eq!(db.writes_dead(NodeId::random(), 10).await.unwrap(), []);
 }
 
 fn owner() -> ProjectId {

@@ -80,6 +80,17 @@ pub struct DeadWrite {
     pub object: String,
 }
 
+/// What became of a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// The lease held all the time.
+    InTime,
+    /// It had run out. What another node has fenced meanwhile is lost.
+    Late,
+    /// The node is forgotten: it must join again under a new id.
+    Gone,
+}
+
 /// Rows of nodes that wrote nothing are forgotten after a day: they are of no use but in a log.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
 
@@ -117,19 +128,23 @@ impl Db {
         Ok(())
     }
 
-    /// Renews the lease. False: it had run out, nothing of this node's can be published any more,
-    /// and it must join again under a new id.
+    /// Renews the lease, one that has run out, too: writes of this node that no other has fenced
+    /// meanwhile are its own again.
     ///
     /// # Errors
     /// Only those of the database.
-    pub async fn node_beat(&self, node: NodeId, lease: Duration) -> Result<bool> {
+    pub async fn node_beat(&self, node: NodeId, lease: Duration) -> Result<Beat> {
         let now = self.pool.dialect().clock_us();
-        let mut sql = Sql::new(format!(
-            "UPDATE fresnel_nodes SET lease_until_us = {now} + ? \
-             WHERE id = ? AND lease_until_us > {now}"
-        ));
-        sql.bind(micros(lease)).bind(node.to_string());
-        Ok(self.pool.execute_urgently(&sql).await? == 1)
+        let any = format!("UPDATE fresnel_nodes SET lease_until_us = {now} + ? WHERE id = ?");
+        let living = format!("{any} AND lease_until_us > {now}");
+        for (text, beat) in [(living, Beat::InTime), (any, Beat::Late)] {
+            let mut sql = Sql::new(text);
+            sql.bind(micros(lease)).bind(node.to_string());
+            if self.pool.execute_urgently(&sql).await? == 1 {
+                return Ok(beat);
+            }
+        }
+        Ok(Beat::Gone)
     }
 
     /// Whether a node has a lease.
@@ -212,7 +227,7 @@ impl Db {
     /// Publishes: takes the attempts' rows away and moves the image, all or nothing.
     ///
     /// # Errors
-    /// [`Error::Lost`] when an attempt was fenced or the node's lease ran out;
+    /// [`Error::Lost`] when an attempt was fenced;
     /// [`Error::Conflict`] when the image has moved; [`Error::NotFound`] when it is gone.
     pub async fn write_finish(
         &self,
@@ -262,18 +277,19 @@ impl Db {
         Ok(!rows.is_empty())
     }
 
-    /// Writes that some node should fence: their node's lease ran out, and no live node has fenced
-    /// them yet.
+    /// Writes that `node` should fence: the lease of theirs ran out, and no live node has fenced
+    /// them yet. Its own are not among them: it knows itself that it lives, though its heartbeat may be late.
     ///
     /// # Errors
     /// Only those of the database.
-    pub async fn writes_dead(&self, limit: u32) -> Result<Vec<DeadWrite>> {
+    pub async fn writes_dead(&self, node: NodeId, limit: u32) -> Result<Vec<DeadWrite>> {
         let mut sql = Sql::new(format!(
-            "SELECT attempt, image_id, node_id, store, object FROM fresnel_writes WHERE {} \
-             ORDER BY begun_at_us LIMIT ?",
+            "SELECT attempt, image_id, node_id, store, object FROM fresnel_writes \
+             WHERE node_id <> ? AND {} ORDER BY begun_at_us LIMIT ?",
             dead(self.pool.dialect())
         ));
-        let rows = self.pool.fetch(sql.bind(i64::from(limit))).await?;
+        sql.bind(node.to_string()).bind(i64::from(limit));
+        let rows = self.pool.fetch(&sql).await?;
         const TABLE: &str = "fresnel_writes";
         let corrupt = |column| Error::Corrupt {
             table: TABLE,
@@ -313,6 +329,17 @@ impl Db {
         Ok(self.pool.execute(&sql).await? == 1)
     }
 
+    /// The node's own writes that no node has fenced.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn writes_unfenced(&self, node: NodeId) -> Result<Vec<Attempt>> {
+        let mut sql =
+            Sql::new("SELECT attempt FROM fresnel_writes WHERE node_id = ? AND fenced_by IS NULL");
+        sql.bind(node.to_string());
+        self.attempts(&sql).await
+    }
+
     /// The node's own writes whose image takes no bytes any more: it was deleted meanwhile.
     ///
     /// # Errors
@@ -333,7 +360,11 @@ impl Db {
         sql.bind(node.to_string());
         sql.push_list(WRITTEN.iter().map(|status| status.as_str().to_owned()));
         sql.push(")");
-        let rows = self.pool.fetch(&sql).await?;
+        self.attempts(&sql).await
+    }
+
+    async fn attempts(&self, sql: &Sql) -> Result<Vec<Attempt>> {
+        let rows = self.pool.fetch(sql).await?;
         let attempt = |row: &Row| {
             let text = cell(row.text(0), "fresnel_writes", "attempt")?;
             text.parse().map_err(|_| Error::Corrupt {
@@ -424,19 +455,16 @@ pub(super) async fn tell_prepared(
     .await
 }
 
-/// Takes the rows of writes away that end well: [`Error::Lost`] when one was fenced or the node's
-/// lease ran out.
+/// Takes the rows of writes away that end well: [`Error::Lost`] when one was fenced. A lease that has run
+/// out is no loss: who takes a write over fences it first, in the same row.
 pub(super) async fn end(t: &mut Transaction, attempts: &[Attempt], node: NodeId) -> Result<()> {
     if attempts.is_empty() {
         return Ok(());
     }
-    let now = t.dialect().clock_us();
-    let mut delete = Sql::new(format!(
-        "DELETE FROM fresnel_writes WHERE node_id = ? AND fenced_by IS NULL AND EXISTS \
-         (SELECT 1 FROM fresnel_nodes n WHERE n.id = ? AND n.lease_until_us > {now}) \
-         AND attempt IN "
-    ));
-    delete.bind(node.to_string()).bind(node.to_string());
+    let mut delete = Sql::new(
+        "DELETE FROM fresnel_writes WHERE node_id = ? AND fenced_by IS NULL AND attempt IN ",
+    );
+    delete.bind(node.to_string());
     delete.push_list(attempts.iter().map(Attempt::to_string));
     match t.execute(&delete).await? == attempts.len() as u64 {
         true => Ok(()),

@@ -100,6 +100,10 @@ impl Steward for ImportSteward<'_> {
         control.opened(&self.transfer, attempt, object).await
     }
 
+    async fn publishable(&self) -> Result<(), StopReason> {
+        self.import.control.leases.assured().await
+    }
+
     async fn stored(&self, receipt: &Receipt) {
         let (image, store) = (&self.import.job.image, &receipt.store);
         debug!(image.id = %image, %store, url = receipt.url, "Stored");
