@@ -23,9 +23,12 @@ mod fill;
 mod index;
 mod key;
 pub mod meta;
+mod pace;
 mod proof;
+mod queue;
 mod read;
 mod scrub;
+mod shown;
 mod space;
 
 use std::{
@@ -49,13 +52,18 @@ use crate::{
 use disk::{Files, Folder};
 use entry::{ENTRY_BYTES, Entry, Times};
 use index::{Index, Place};
+use pace::Traffic;
+use read::Purpose;
 use scrub::Scrub;
 use space::Space;
 
 pub use fill::{Fill, Flow};
 pub use key::Key;
+pub use pace::Pace;
 pub use proof::Proof;
+pub use queue::Queue;
 pub use read::{Next, Reader};
+pub use shown::Shown;
 
 /// Bytes of a chunk; the last one of an image has fewer.
 pub const CHUNK_BYTES: u64 = 4 * MIB as u64;
@@ -77,6 +85,11 @@ pub struct Config {
     pub free_bytes: u64,
     /// A reader that waits so long for a chunk that another fetches reads past the cache.
     pub patience: Duration,
+    /// Bytes that all fills together fetch in a second; none is no limit.
+    pub fill_bytes_per_second: Option<u64>,
+    /// Bytes by which a fill from an origin without ranges may be behind what a reader wants; of those
+    /// who want more one reads past the cache. None: all wait.
+    pub lag_bytes: Option<u64>,
 }
 
 /// Why there is no cache.
@@ -101,23 +114,10 @@ pub struct Cache {
     shared: Arc<Shared>,
 }
 
-/// An entry, as it is shown.
-#[derive(Clone, Debug)]
-pub struct Shown {
-    /// What it has the bytes of.
-    pub key: Key,
-    /// All of the image's bytes.
-    pub size_bytes: u64,
-    /// Those that are there.
-    pub filled_bytes: u64,
-    /// Downloads that found all that they asked for.
-    pub hits: u64,
-    /// When it was last asked for.
-    pub accessed: SystemTime,
-    /// When it last grew.
-    pub modified: SystemTime,
-    /// All of it has the image's own digest.
-    pub is_proven: bool,
+/// An entry that is not removed for room as long as this is there.
+#[derive(Debug)]
+pub struct Hold {
+    _entry: Arc<Entry>,
 }
 
 /// What was removed.
@@ -146,6 +146,7 @@ struct Shared {
     space: Space,
     index: Mutex<Index<Entry>>,
     fills: Arc<Semaphore>,
+    traffic: Traffic,
     /// Entries are made one after the other, so that no two are of one key.
     making: Mutex<()>,
     /// Images are proven one after the other.
@@ -175,6 +176,7 @@ impl Cache {
         let folder = Arc::new(folder);
         let shared = Arc::new(Shared {
             space: Space::new(&config),
+            traffic: Traffic::new(config.fill_bytes_per_second),
             config,
             folder,
             index: Mutex::default(),
@@ -200,34 +202,15 @@ impl Cache {
             path: dir.to_owned(),
             source,
         })?;
-        let shown = found.into_iter().map(|(modified, meta)| {
-            let chunks = meta.ready.keys();
-            let lens = chunks.map(|chunk| chunk_range(*chunk, meta.size_bytes).len);
-            Shown {
-                filled_bytes: lens.sum(),
-                key: meta.key,
-                size_bytes: meta.size_bytes,
-                hits: 0,
-                accessed: modified,
-                modified,
-                is_proven: meta.proven,
-            }
-        });
+        let found = found.into_iter();
+        let shown = found.map(|(modified, meta)| Shown::of_file(modified, meta));
         Ok(shown.collect())
     }
 
     /// A download's way through an entry, which is made where there is none; `None` where such an
     /// image is not cached, or nothing can be written.
     pub async fn read(&self, key: &Key, size_bytes: u64, range: ByteRange) -> Option<Reader> {
-        let found = self.shared.find(key, size_bytes);
-        let entry = match found {
-            Some(entry) => entry,
-            None => {
-                let (shared, key) = (self.shared.clone(), key.clone());
-                let made = spawn_blocking(move || shared.make(&key, size_bytes)).await;
-                made.ok().flatten()?
-            }
-        };
+        let entry = self.open_entry(key, size_bytes).await?;
         entry.set_times(Times {
             accessed: SystemTime::now(),
             ..entry.times()
@@ -240,7 +223,31 @@ impl Cache {
             entry.hits.fetch_add(1, Relaxed);
         }
         counter!("fresnel_cache_requests_total", "outcome" => outcome).increment(1);
-        Some(Reader::new(entry, range, self.shared.config.patience))
+        let patience = self.shared.config.patience;
+        Some(Reader::new(entry, range, Purpose::Download, patience))
+    }
+
+    /// The way through a whole entry of somebody who only wants it to be there: nobody waits for it, and it
+    /// counts as no use. `None` as for [`Cache::read`].
+    pub async fn prefetch(&self, key: &Key, size_bytes: u64) -> Option<Reader> {
+        let entry = self.open_entry(key, size_bytes).await?;
+        let (range, patience) = (ByteRange::whole(size_bytes), self.shared.config.patience);
+        Some(Reader::new(entry, range, Purpose::Prefetch, patience))
+    }
+
+    /// Keeps an entry that is whole; `None` where there is none.
+    pub fn hold(&self, key: &Key) -> Option<Hold> {
+        let entry = self.shared.index.lock().get(key)?;
+        entry.is_whole().then_some(Hold { _entry: entry })
+    }
+
+    async fn open_entry(&self, key: &Key, size_bytes: u64) -> Option<Arc<Entry>> {
+        if let Some(entry) = self.shared.find(key, size_bytes) {
+            return Some(entry);
+        }
+        let (shared, key) = (self.shared.clone(), key.clone());
+        let made = spawn_blocking(move || shared.make(&key, size_bytes)).await;
+        made.ok().flatten()
     }
 
     /// The duty to prove the entry, if it is whole and nobody does.
@@ -257,7 +264,25 @@ impl Cache {
     /// Every entry, in no order.
     pub fn entries(&self) -> Vec<Shown> {
         let entries = self.shared.all();
-        entries.iter().map(|entry| show(entry)).collect()
+        entries.iter().map(|entry| Shown::of(entry)).collect()
+    }
+
+    /// Whether there is an entry of an image, with anything in it or nothing.
+    pub fn knows(&self, image: &ImageId) -> bool {
+        let index = self.shared.index.lock();
+        index.entries().any(|(key, _)| key.image() == image)
+    }
+
+    /// Whether all of an image is there.
+    pub fn has(&self, image: &ImageId) -> bool {
+        let entries = self.shared.all();
+        let mut entries = entries.iter().filter(|entry| entry.key.image() == image);
+        entries.any(|entry| entry.is_whole())
+    }
+
+    /// Bytes that all entries together may have.
+    pub fn limit_bytes(&self) -> u64 {
+        self.shared.config.limit_bytes
     }
 
     /// Removes the entries of an image. Who reads one reads on. Blocks.
@@ -488,19 +513,6 @@ fn chunk_range(chunk: u32, size_bytes: u64) -> ByteRange {
     ByteRange {
         offset,
         len: CHUNK_BYTES.min(size_bytes.saturating_sub(offset)),
-    }
-}
-
-fn show(entry: &Entry) -> Shown {
-    let Times { modified, accessed } = entry.times();
-    Shown {
-        key: entry.key.clone(),
-        size_bytes: entry.size_bytes,
-        filled_bytes: entry.filled_bytes(),
-        hits: entry.hits.load(Relaxed),
-        accessed,
-        modified,
-        is_proven: entry.is_proven(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is asked of other services, and told to them. Knows no image.
 
+pub mod admin;
 pub mod amqp;
 pub mod glance;
 pub mod judge;

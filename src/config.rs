@@ -97,7 +97,7 @@ pub struct Config {
     pub cache: Option<Cache>,
     /// How a cache node reaches its upstream.
     pub upstream: crate::client::transport::Config,
-    /// What a cache node believes.
+    /// What a cache node believes and keeps.
     pub gateway: crate::gateway::Settings,
     /// Where the certificates of signed images are.
     pub keys: Keys,
@@ -146,7 +146,7 @@ pub struct Errors(pub Vec<Problem>);
 pub fn load(sources: &Sources) -> Result<Config, Errors> {
     let mut problems = Vec::new();
     let files = Files::read(&sources.files, &mut problems);
-    from_files(&files, sources.data_dir.clone(), problems)
+    from_files(&files, Role::Service, sources.data_dir.clone(), problems)
 }
 
 /// The same for a cache node: its upstream authenticates, so it may listen anywhere without.
@@ -154,7 +154,16 @@ pub fn load_node(sources: &Sources) -> Result<Config, Errors> {
     let mut problems = Vec::new();
     let mut files = Files::read(&sources.files, &mut problems);
     files.add("fresnel node", NODE, &mut problems);
-    from_files(&files, sources.data_dir.clone(), problems)
+    from_files(&files, Role::Node, sources.data_dir.clone(), problems)
+}
+
+/// What the process is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// `fresnel serve`
+    Service,
+    /// `fresnel node`
+    Node,
 }
 
 /// Every option that is supported.
@@ -210,6 +219,7 @@ const NODE: &str = "[fresnel]\nallow_unauthenticated = true\n[paste_deploy]\nfla
 
 fn from_files(
     files: &Files,
+    role: Role,
     data_dir: Option<String>,
     mut problems: Vec<Problem>,
 ) -> Result<Config, Errors> {
@@ -227,13 +237,13 @@ fn from_files(
     if fresnel.data_dir.is_empty() {
         reader.refuse("fresnel", "data_dir", "must name a directory");
     }
-    let keystone = keystone::read(&mut reader, &mut warnings);
+    let keystone = keystone::read(&mut reader, role, &mut warnings);
     let keys = key_manager::read(&mut reader, &fresnel, &keystone, &mut warnings);
     let http = listen.settings(&mut reader, &fresnel, keystone.tokens.is_some());
     let filters = middleware::read(&mut reader, http.bind_port);
     let metrics_bind = metrics_bind(&mut reader, fresnel.metrics_bind.as_deref());
-    let free_disk_mib = fresnel.cache_free_disk_mib;
-    let cache = cache::read(&mut reader, keystone.flavor, free_disk_mib, &mut warnings);
+    let cache = cache::read(&mut reader, keystone.flavor, &fresnel, &mut warnings);
+    let gateway = fresnel.gateway(&mut reader, cache.as_ref());
     let image_schema = image_schema(&mut reader, fresnel.image_schema_file.as_deref());
     let notifications = notifications::read(&mut reader, &mut warnings, fresnel.events_max);
     let (policy, protections) = policy::read(&mut reader, files, &mut warnings);
@@ -257,7 +267,7 @@ fn from_files(
     Ok(Config {
         warnings,
         upstream: fresnel.upstream(),
-        gateway: fresnel.gateway(),
+        gateway,
         effective: findings.effective,
         logs: logs.settings(),
         metrics_bind,

@@ -5,13 +5,16 @@
 //! is on the disk is nobody's to have who could not have it from there. What the upstream refuses, it
 //! refuses in its own words.
 
+mod admin;
 mod download;
 mod origin;
 mod pass;
 mod permit;
+mod prefetch;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,36 +22,50 @@ use std::{
 use ::http::{HeaderValue, Method, StatusCode, header};
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::{
-    cache::Cache,
-    client::upstream::{self, Upstream},
+    cache::{Cache, Queue},
+    client::upstream::{self, Own, Upstream},
     data::digest::Engine,
     http::{self, Handler, Request, Response},
     model::ImageId,
 };
 use permit::Permits;
 
+pub use admin::Admin;
+
 /// Images whose upstream is known to give no ranges.
 const SEQUENTIAL_MAX: usize = 4096;
 
 /// What the operator decides about the node.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// For how long the upstream's yes to a download is a yes; 0 asks each time.
     pub access_cache: Duration,
+    /// An image that is only there in part may stand still so long before `clean` removes it.
+    pub stall: Duration,
+    /// Images that are fetched before anybody asks, and stay, as far as there is room.
+    pub kept: Vec<ImageId>,
+    /// Where the node answers for its own cache; none is nowhere.
+    pub admin_socket: Option<PathBuf>,
 }
 
 /// Answers for an upstream.
 #[derive(Debug)]
 pub struct Gateway {
     upstream: Upstream,
+    own: Own,
     cache: Cache,
+    queue: Queue,
     engine: Engine,
     permits: Permits,
     /// Shared with the origins that learn it.
     sequential: Arc<Mutex<HashSet<ImageId>>>,
+    /// Images that are asked for while their permission is.
+    beginnings: Mutex<HashMap<ImageId, watch::Receiver<()>>>,
+    settings: Settings,
 }
 
 /// Which way a request took.
@@ -56,17 +73,28 @@ pub struct Gateway {
 enum Route {
     Download,
     Pass,
+    Admin,
 }
 
 impl Gateway {
-    /// In front of `upstream`.
-    pub fn new(upstream: Upstream, cache: Cache, engine: Engine, settings: Settings) -> Self {
+    /// In front of `upstream`, to which we are `own` where nobody has asked us.
+    pub fn new(
+        upstream: Upstream,
+        own: Own,
+        cache: Cache,
+        engine: Engine,
+        settings: Settings,
+    ) -> Self {
         Self {
             permits: Permits::new(settings.access_cache),
             upstream,
+            own,
             cache,
+            queue: Queue::default(),
             engine,
             sequential: Arc::default(),
+            beginnings: Mutex::default(),
+            settings,
         }
     }
 
@@ -114,6 +142,7 @@ fn record(method: &Method, path: &str, route: Route, response: &Response, starte
     let name = match route {
         Route::Download => "/images/{image}/file",
         Route::Pass => "upstream",
+        Route::Admin => "admin",
     };
     let labels = [
         ("route", name.to_owned()),

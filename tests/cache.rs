@@ -1,5 +1,6 @@
 //! Images on a node's own disk: in the service, and in front of another one.
 
+mod admin;
 mod api;
 mod node;
 mod serve;

@@ -12,11 +12,11 @@ use std::{
 
 use metrics::counter;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tracing::{error, warn};
 
 use super::{
-    Key, Shared, chunk_of, chunk_range,
+    CHUNK_BYTES, Key, Shared, chunk_of, chunk_range,
     disk::Files,
     fill::Fill,
     index::Use,
@@ -24,9 +24,9 @@ use super::{
 };
 use crate::base::limits::KIB;
 
-/// A reader waits for a fill that is at most so many chunks (64 MiB) before what it needs; further ahead
-/// it is worth a fill of its own.
-const AHEAD_CHUNKS: u32 = 16;
+/// A reader waits for a fill that is at most so far (64 MiB) before what it needs; further ahead it is
+/// worth a fill of its own, where the origin gives ranges.
+const AHEAD_BYTES: u64 = 16 * CHUNK_BYTES;
 /// After the disk refused bytes of an image, so long nobody tries again.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
 /// Bytes read at a time to check a chunk: small, so that many checks at once stay bounded.
@@ -46,8 +46,12 @@ pub(super) struct Entry {
     state: Mutex<State>,
     /// One after the other.
     saving: Mutex<()>,
-    /// Downloads that read it.
+    /// Who reads it.
     pub(super) readers: AtomicUsize,
+    /// Those of them that somebody waits for.
+    pub(super) downloads: AtomicUsize,
+    /// One reader at a time may go past a fill that is far behind.
+    pub(super) second: Arc<Semaphore>,
     pub(super) served_bytes: AtomicU64,
     pub(super) hits: AtomicU64,
     times: Mutex<Times>,
@@ -121,6 +125,8 @@ pub(super) enum Look {
     Written(u64),
     /// Somebody will write it.
     Wait,
+    /// The same, when much else is written; the origin gives no ranges.
+    Far,
     /// Nobody has it: who sees this has it to fetch.
     Missing(Fill),
     /// Nobody will fetch it into the cache.
@@ -179,6 +185,8 @@ impl Entry {
             }),
             saving: Mutex::new(()),
             readers: AtomicUsize::new(0),
+            downloads: AtomicUsize::new(0),
+            second: Arc::new(Semaphore::new(1)),
             served_bytes: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             times: Mutex::new(Times {
@@ -198,11 +206,19 @@ impl Entry {
             Chunk::Pending { written_to } if written_to > at => Look::Written(written_to.min(end)),
             Chunk::Pending { .. } => Look::Wait,
             Chunk::Absent { .. } if state.is_refused() => Look::Refused,
-            Chunk::Absent { .. } if state.is_planned(chunk, seeks) => Look::Wait,
             Chunk::Absent { .. } => {
                 let Some(shared) = self.shared.upgrade() else {
                     return Look::Refused;
                 };
+                let reach_bytes = match seeks {
+                    true => AHEAD_BYTES,
+                    false => shared.config.lag_bytes.unwrap_or(u64::MAX),
+                };
+                match state.behind_bytes(chunk) {
+                    Some(bytes) if bytes <= reach_bytes => return Look::Wait,
+                    Some(_) if !seeks => return Look::Far,
+                    Some(_) | None => {}
+                }
                 let Ok(permit) = shared.fills.clone().try_acquire_owned() else {
                     return Look::Refused;
                 };
@@ -217,6 +233,7 @@ impl Entry {
                     end: range.end,
                 };
                 state.fills.push(plan);
+                shared.traffic.begin(self);
                 Look::Missing(Fill::new(self.clone(), plan.id, range, !seeks, permit))
             }
         }
@@ -492,12 +509,12 @@ impl State {
         self.is_closed || self.refused.is_some_and(|at| at.elapsed() < REFUSED_FOR)
     }
 
-    /// Whether a fill comes to an absent chunk soon enough to wait for it.
-    fn is_planned(&self, chunk: u32, seeks: bool) -> bool {
-        let mut coming = self.fills.iter().map(|plan| plan.next..plan.end);
-        coming.any(|chunks| {
-            chunks.contains(&chunk) && (!seeks || chunk - chunks.start <= AHEAD_CHUNKS)
-        })
+    /// What the nearest fill has to write before an absent chunk; none where no fill comes to it.
+    fn behind_bytes(&self, chunk: u32) -> Option<u64> {
+        let coming = self.fills.iter().map(|plan| plan.next..plan.end);
+        let coming = coming.filter(|chunks| chunks.contains(&chunk));
+        let chunks = coming.map(|chunks| chunk - chunks.start).min()?;
+        Some(u64::from(chunks) * CHUNK_BYTES)
     }
 
     /// The end of the absent chunks from here.

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{
     chunk_of, chunk_range,
     entry::{Begin, Entry},
+    pace::Pace,
 };
 use crate::model::ByteRange;
 
@@ -63,6 +64,11 @@ impl Fill {
             offset: self.at,
             len: end - self.at,
         }
+    }
+
+    /// How fast it may be fetched.
+    pub fn pace(&self) -> Pace {
+        Pace::new(self.entry.clone())
     }
 
     /// Writes the next bytes; readers have them when this returns. Blocks.
@@ -145,5 +151,8 @@ impl Drop for Fill {
     fn drop(&mut self) {
         let writing = self.writing.take().map(|(chunk, _)| chunk);
         self.entry.give_up(self.id, writing);
+        if let Some(shared) = self.entry.shared.upgrade() {
+            shared.traffic.end(&self.entry);
+        }
     }
 }

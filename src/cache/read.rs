@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     Fill, chunk_range,
@@ -23,6 +23,18 @@ pub struct Reader {
     /// pages.
     waited: Option<u32>,
     patience: Duration,
+    purpose: Purpose,
+    /// The right to read past the cache while others wait for a fill.
+    second: Option<OwnedSemaphorePermit>,
+}
+
+/// What a reader is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Somebody waits for the bytes.
+    Download,
+    /// They are only to be there.
+    Prefetch,
 }
 
 /// What comes next.
@@ -46,13 +58,23 @@ pub enum Next {
 }
 
 impl Reader {
-    pub(super) fn new(entry: Arc<Entry>, range: ByteRange, patience: Duration) -> Self {
+    pub(super) fn new(
+        entry: Arc<Entry>,
+        range: ByteRange,
+        purpose: Purpose,
+        patience: Duration,
+    ) -> Self {
         entry.readers.fetch_add(1, Relaxed);
+        if purpose == Purpose::Download {
+            entry.downloads.fetch_add(1, Relaxed);
+        }
         Self {
             entry,
             rest: range,
             waited: None,
             patience,
+            purpose,
+            second: None,
         }
     }
 
@@ -86,13 +108,22 @@ impl Reader {
                 }
                 Look::Missing(fill) => return Next::Missing(fill),
                 Look::Refused => return Next::Refused(self.rest),
-                Look::Wait => {}
+                Look::Far if self.goes_past() => return Next::Refused(self.rest),
+                Look::Far | Look::Wait => {}
             }
             if timeout(self.patience, changed).await.is_err() {
                 tracing::warn!(image.id = %entry.key.image(), "A fill of the cache stands still");
                 return Next::Refused(self.rest);
             }
         }
+    }
+
+    /// Takes it upon itself to read the origin a second time, if nobody does.
+    fn goes_past(&mut self) -> bool {
+        if self.purpose == Purpose::Download {
+            self.second = self.entry.second.clone().try_acquire_owned().ok();
+        }
+        self.second.is_some()
     }
 
     /// What is left up to there.
@@ -107,7 +138,9 @@ impl Reader {
     fn take(&mut self, window: ByteRange) -> Next {
         self.rest.offset += window.len;
         self.rest.len -= window.len;
-        self.entry.served_bytes.fetch_add(window.len, Relaxed);
+        if self.purpose == Purpose::Download {
+            self.entry.served_bytes.fetch_add(window.len, Relaxed);
+        }
         Next::Window {
             file: self.entry.files.data().clone(),
             offset: window.offset,
@@ -146,5 +179,8 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.entry.readers.fetch_sub(1, Relaxed);
+        if self.purpose == Purpose::Download {
+            self.entry.downloads.fetch_sub(1, Relaxed);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The cache against a model: a vector of bytes.
 
+mod pace;
 mod power;
 
 use std::{
@@ -191,6 +192,8 @@ fn config() -> Config {
         limit_bytes: 100 * CHUNK_BYTES,
         free_bytes: 0,
         patience: Duration::from_secs(30),
+        fill_bytes_per_second: None,
+        lag_bytes: None,
     }
 }
 

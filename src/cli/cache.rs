@@ -4,13 +4,15 @@ use std::io::{self, Write};
 
 use anyhow::anyhow;
 
-use super::{Failure, age, sources::ConfigArgs};
+use super::{Failure, age, block_on, sources::ConfigArgs};
 use crate::app::cache::{self, Removed, Shown};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// List what is there, also beside a service that runs
     List(ConfigArgs),
+    /// Have images cached before anybody asks, by a node that runs
+    Prefetch(Prefetch),
     /// Read everything and compare it with what was written
     Verify(ConfigArgs),
     /// Remove what is beyond image_cache_max_size
@@ -19,13 +21,21 @@ pub(super) enum Command {
     Clear(ConfigArgs),
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Prefetch {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The images' ids
+    #[arg(required = true, value_name = "ID")]
+    images: Vec<String>,
+}
+
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
-        Command::List(args) => {
-            let mut out = io::stdout();
-            for shown in cache::list(args.load_node()?)? {
-                writeln!(out, "{}", line(&shown))?;
-            }
+        Command::List(args) => list(args)?,
+        Command::Prefetch(args) => {
+            let config = args.config.load_node()?;
+            block_on(cache::prefetch(&config, &args.images))?;
         }
         Command::Verify(args) => {
             let verified = cache::verify(args.load_node()?)?;
@@ -38,8 +48,24 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
                 return Err(anyhow!("{damaged} damaged chunks do not count any more").into());
             }
         }
-        Command::Prune(args) => tell(cache::prune(args.load_node()?)?)?,
-        Command::Clear(args) => tell(cache::clear(args.load_node()?)?)?,
+        Command::Prune(args) => tell(block_on(cache::prune(args.load_node()?))?)?,
+        Command::Clear(args) => tell(block_on(cache::clear(args.load_node()?))?)?,
+    }
+    Ok(())
+}
+
+fn list(args: &ConfigArgs) -> Result<(), Failure> {
+    let list = block_on(cache::list(args.load_node()?))?;
+    let mut out = io::stdout();
+    for shown in &list.shown {
+        write!(out, "{}", line(shown))?;
+        match list.waiting {
+            Some(_) => writeln!(out, ", {} hits", shown.hits)?,
+            None => writeln!(out)?,
+        }
+    }
+    for image in list.waiting.iter().flatten() {
+        writeln!(out, "{image} waits")?;
     }
     Ok(())
 }

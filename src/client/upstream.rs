@@ -1,5 +1,7 @@
 //! Another image service, asked in the name of whoever asks us: what goes either way passes as it is.
 
+mod own;
+
 use std::{fmt, io};
 
 use bytes::Bytes;
@@ -8,7 +10,9 @@ use http::{HeaderMap, Method, header, response::Parts};
 use http_body_util::BodyExt;
 use reqwest::{Body, Client};
 
-use super::transport;
+use super::{keystone, transport};
+
+pub use own::{Own, Pass};
 
 /// Headers of one connection, which are not passed on (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [&str; 9] = [
@@ -59,6 +63,9 @@ pub enum Error {
     /// Nobody answers.
     #[error("the image service does not answer: {0}")]
     Unreachable(String),
+    /// Keystone, where we are to ask by ourselves.
+    #[error(transparent)]
+    Keystone(#[from] keystone::Error),
     /// TLS cannot be set up.
     #[error(transparent)]
     Transport(#[from] transport::Error),

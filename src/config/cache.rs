@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{keystone::Flavor, option::section, reader::Reader, value::Value};
+use super::{fresnel::Fresnel, keystone::Flavor, option::section, reader::Reader, value::Value};
 use crate::{base::limits::MIB, cache, control};
 
 /// A reader of the cache that waits so long for bytes which another request fetches goes to the store
@@ -63,7 +63,7 @@ pub struct Cache {
 pub(super) fn read(
     reader: &mut Reader<'_>,
     flavor: Flavor,
-    free_disk_mib: u32,
+    fresnel: &Fresnel,
     warnings: &mut Vec<String>,
 ) -> Option<Cache> {
     let options = ImageCache::read(reader, &["DEFAULT"]);
@@ -88,8 +88,10 @@ pub(super) fn read(
         bytes: cache::Config {
             dir: Path::new(&dir).join(OURS),
             limit_bytes: options.image_cache_max_size,
-            free_bytes: u64::from(free_disk_mib) * MIB as u64,
+            free_bytes: bytes(fresnel.cache_free_disk_mib),
             patience: PATIENCE,
+            fill_bytes_per_second: fresnel.cache_fill_bytes_per_second_max,
+            lag_bytes: Some(bytes(fresnel.cache_fill_lag_mib)).filter(|bytes| *bytes > 0),
         },
         images: control::cache::Settings {
             serves_downloads: flavor.caches,
@@ -99,6 +101,10 @@ pub(super) fn read(
             is_central,
         },
     })
+}
+
+fn bytes(mib: u32) -> u64 {
+    u64::from(mib) * MIB as u64
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{option::section, value::Value};
+use super::{cache::Cache, option::section, reader::Reader, value::Value};
 use crate::{
     client::{transport, web::Timeouts},
     data::digest::EngineChoice,
     gateway,
+    model::ImageId,
     store::file::FileIoChoice,
 };
 
@@ -44,6 +45,20 @@ section! {
         target_lag_seconds: u32 = "60", min 1;
         /// MiB that the image cache leaves free on its filesystem.
         cache_free_disk_mib: u32 = "1024";
+        /// Bytes a second that are fetched into the image cache, by all downloads together. Unset: as many
+        /// as come.
+        cache_fill_bytes_per_second_max: Option<u64>, min 1048576;
+        /// MiB that are still to come of an image before the part that a download wants, where the upstream
+        /// gives no ranges and the image is being fetched: beyond them one download reads the image a
+        /// second time, beside the cache. 0: all wait. Of a cache node.
+        cache_fill_lag_mib: u32 = "0";
+        /// Images, by id, that are fetched before anybody asks for them, and then stay in the cache, the
+        /// first ones first, as far as `image_cache_max_size` goes. The node asks the upstream with the
+        /// credentials in `[keystone_authtoken]`, or without a token where there are none. Of a cache node.
+        cache_prefetch_images: Vec<String> = "";
+        /// Unix socket for the user of the process alone (mode 0600), on which the node answers for its
+        /// own cache, at `/v2/cache`, and hears `fresnel cache`. Of a cache node.
+        admin_socket: Option<String>;
         /// PEM file with the certificates that the upstream's must be signed by, instead of the system's.
         /// Of a cache node.
         upstream_ca_file: Option<String>;
@@ -99,10 +114,23 @@ impl Fresnel {
         }
     }
 
-    /// What a cache node believes.
-    pub(crate) fn gateway(&self) -> gateway::Settings {
+    /// What a cache node believes and keeps.
+    pub(crate) fn gateway(
+        &self,
+        reader: &mut Reader<'_>,
+        cache: Option<&Cache>,
+    ) -> gateway::Settings {
+        let kept = self.cache_prefetch_images.iter().map(ImageId::new);
+        let kept: Vec<ImageId> = kept.collect();
+        if let Some(strange) = kept.iter().find(|image| !image.is_uuid_shaped()) {
+            let reason = format!("{:?} is not the id of an image", strange.as_str());
+            reader.refuse("fresnel", "cache_prefetch_images", &reason);
+        }
         gateway::Settings {
             access_cache: Duration::from_secs(self.access_cache_seconds.into()),
+            stall: cache.map_or(Duration::ZERO, |cache| cache.images.stall),
+            kept,
+            admin_socket: self.admin_socket.as_ref().map(PathBuf::from),
         }
     }
 }

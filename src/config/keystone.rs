@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{option::section, reader::Reader, value::Value};
+use super::{Role, option::section, reader::Reader, value::Value};
 use crate::{
     base::secret::Secret,
     client::{
@@ -155,6 +155,8 @@ pub struct Keystone {
     pub limits: Option<(keystone::Config, Endpoint)>,
     /// Which filters requests go through.
     pub flavor: Flavor,
+    /// Who a cache node is to its upstream; none asks without a token.
+    pub own: Option<keystone::Config>,
 }
 
 /// How tokens are validated.
@@ -171,7 +173,7 @@ pub struct Tokens {
 }
 
 /// Reads all of it.
-pub(super) fn read(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Keystone {
+pub(super) fn read(reader: &mut Reader<'_>, role: Role, warnings: &mut Vec<String>) -> Keystone {
     let flavor = Paste::read(reader, &["paste_deploy"]).flavor;
     let access = Access::read(reader, &["DEFAULT"]);
     let authtoken = Authtoken::read(reader, &["keystone_authtoken"]);
@@ -180,9 +182,18 @@ pub(super) fn read(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Keyst
     let plugin = Plugin::read(reader, &[section]);
     let oslo_limit = OsloLimit::read(reader, &["oslo_limit"]);
     let limits_plugin = Plugin::read(reader, &["oslo_limit"]);
-    let tokens = match flavor.authenticates {
+    let has_credentials = match role {
+        Role::Service => flavor.authenticates,
+        Role::Node => plugin.auth_type.is_some(),
+    };
+    let tokens = match has_credentials {
         true => authtoken.tokens(reader, plugin, section, &access, warnings),
         false => None,
+    };
+    // A node validates no token: it has one.
+    let (tokens, own) = match role {
+        Role::Service => (tokens, None),
+        Role::Node => (None, tokens.map(|tokens| tokens.session)),
     };
     let limits = match access.use_keystone_limits {
         Some(true) => oslo_limit.limits(reader, limits_plugin),
@@ -192,6 +203,7 @@ pub(super) fn read(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Keyst
         tokens,
         limits,
         flavor,
+        own,
     }
 }
 
@@ -449,7 +461,7 @@ impl Value for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::{errors, load_text, shown};
+    use crate::config::tests::{errors, load_node_text, load_text, shown};
 
     const OURS: &str = "auth_url = http://k:5000\nauth_type = password\nusername = glance\n\
                         password = hunter2\nuser_domain_name = Default\n\
@@ -475,6 +487,17 @@ mod tests {
         let open = load_text(&with_flavor("", OURS)).unwrap();
         assert_eq!(open.http.bind_host, "127.0.0.1");
         assert!(open.keystone.tokens.is_none());
+    }
+
+    #[test]
+    fn a_node_has_a_token_where_it_has_credentials() {
+        let config = load_node_text(&with_flavor("keystone", OURS)).unwrap();
+        assert!(config.keystone.tokens.is_none());
+        assert_eq!(config.keystone.own.unwrap().auth_url, "http://k:5000");
+        let without = with_flavor("keystone", "auth_url = http://k:5000\n");
+        assert!(load_node_text(&without).unwrap().keystone.own.is_none());
+        let half = with_flavor("", "auth_type = password\nauth_url = http://k:5000\n");
+        assert!(load_node_text(&half).is_err());
     }
 
     #[test]

@@ -4,7 +4,15 @@ use super::*;
 pub(super) fn load_text(text: &str) -> Result<Config, Errors> {
     let (mut files, mut problems) = (Files::default(), Vec::new());
     files.add("a.conf", text, &mut problems);
-    from_files(&files, None, problems)
+    from_files(&files, Role::Service, None, problems)
+}
+
+/// The same for a cache node.
+pub(super) fn load_node_text(text: &str) -> Result<Config, Errors> {
+    let (mut files, mut problems) = (Files::default(), Vec::new());
+    files.add("a.conf", text, &mut problems);
+    files.add("fresnel node", NODE, &mut problems);
+    from_files(&files, Role::Node, None, problems)
 }
 
 pub(super) fn errors(text: &str) -> Vec<String> {
@@ -55,7 +63,7 @@ mod defaults {
         );
         let mut files = Files::default();
         files.add("a.conf", "[fresnel]\ndata_dir = /other", &mut Vec::new());
-        let config = from_files(&files, Some("/data".into()), Vec::new()).unwrap();
+        let config = from_files(&files, Role::Service, Some("/data".into()), Vec::new()).unwrap();
         assert_eq!(config.data_dir, PathBuf::from("/other"));
     }
 
@@ -113,7 +121,7 @@ mod values {
         fn any_configuration_loads_or_is_refused(text in conf(30), data_dir in "[ -~]{0,9}") {
             let (mut files, mut problems) = (Files::default(), Vec::new());
             files.add("a.conf", &text, &mut problems);
-            let _ = from_files(&files, Some(data_dir), problems);
+            let _ = from_files(&files, Role::Service, Some(data_dir), problems);
         }
 
         #[test]
@@ -142,10 +150,10 @@ mod values {
             "[image_format]\ndisk_formats = a\ndisk_formats = b",
             &mut Vec::new(),
         );
-        let config = from_files(&files, None, Vec::new()).unwrap();
+        let config = from_files(&files, Role::Service, None, Vec::new()).unwrap();
         assert_eq!(config.control.disk_formats, ["b"]);
         files.add("b", "[DEFAULT]\ndisk_formats = c", &mut Vec::new());
-        let config = from_files(&files, None, Vec::new()).unwrap();
+        let config = from_files(&files, Role::Service, None, Vec::new()).unwrap();
         assert_eq!(config.control.disk_formats, ["c"]);
     }
 

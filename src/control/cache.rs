@@ -1,14 +1,9 @@
 //! The image cache (reference A.10, F): what may be read through it, its API, and what goes on behind
 //! that: images that wait to be cached, and Glance's records of what this node has.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
-use tokio::{sync::Notify, task::spawn_blocking, time::sleep};
+use tokio::{task::spawn_blocking, time::sleep};
 use tracing::{info, warn};
 
 use super::{
@@ -17,13 +12,17 @@ use super::{
     policy::Target,
 };
 use crate::{
-    cache::{Cache, Key, Removed, Shown},
-    data::{self, Plane, ReadPlan, egress},
+    cache::{Cache, Key, Queue, Removed},
+    data::{
+        Plane, ReadPlan,
+        cached::{self, Through},
+        from_stores::FromStores,
+    },
     model::{ByteRange, Image, ImageId, Status},
 };
 
-/// Images that wait to be cached.
-const QUEUE_MAX: usize = 10_000;
+pub use crate::cache::Shown;
+
 /// How often the records are brought up to date.
 const RECORD_EVERY: Duration = Duration::from_secs(5);
 /// How long a failed prefetch rests, so that a store that is away is not asked all the time.
@@ -71,8 +70,7 @@ pub struct ImageCache {
     /// The bytes.
     pub cache: Cache,
     settings: Settings,
-    queue: Mutex<VecDeque<ImageId>>,
-    queued: Notify,
+    queue: Queue,
 }
 
 /// What `GET /v2/cache` tells.
@@ -101,23 +99,8 @@ impl ImageCache {
         Self {
             cache,
             settings,
-            queue: Mutex::default(),
-            queued: Notify::new(),
+            queue: Queue::default(),
         }
-    }
-
-    /// Whether it waits; false where too many do.
-    fn enqueue(&self, image: &ImageId) -> bool {
-        let mut queue = self.queue.lock();
-        let is_there = queue.contains(image);
-        if !is_there && queue.len() == QUEUE_MAX {
-            return false;
-        }
-        if !is_there {
-            queue.push_back(image.clone());
-            self.queued.notify_one();
-        }
-        true
     }
 
     async fn on_disk<T: Send + 'static>(
@@ -258,7 +241,7 @@ impl Control {
         let Some(images) = &self.cache else {
             return false;
         };
-        images.queue.lock().contains(id) || is_cached(images, id)
+        images.queue.has(id) || images.cache.has(id)
     }
 }
 
@@ -270,7 +253,7 @@ impl ImageCache {
     pub async fn clear(&self, what: Clear) -> Result<u64> {
         let mut cleared = 0;
         if what != Clear::Cache {
-            cleared += std::mem::take(&mut *self.queue.lock()).len() as u64;
+            cleared += self.queue.clear() as u64;
         }
         if what != Clear::Queue {
             cleared += self.on_disk(|cache| cache.clear()).await?.entries;
@@ -282,8 +265,8 @@ impl ImageCache {
     pub fn state(&self) -> CacheState {
         let entries = self.cache.entries().into_iter();
         CacheState {
-            cached: entries.filter(is_whole).collect(),
-            queued: self.queue.lock().iter().cloned().collect(),
+            cached: entries.filter(Shown::is_whole).collect(),
+            queued: self.queue.images(),
         }
     }
 
@@ -292,7 +275,7 @@ impl ImageCache {
     /// # Errors
     /// [`Refusal::QueueFull`].
     pub fn queue(&self, id: &ImageId) -> Result<()> {
-        match is_cached(self, id) || self.enqueue(id) {
+        match self.cache.has(id) || self.queue.add(id) {
             true => Ok(()),
             false => Err(Refusal::QueueFull.into()),
         }
@@ -300,7 +283,7 @@ impl ImageCache {
 
     /// An image waits no more.
     pub fn unqueue(&self, id: &ImageId) {
-        self.queue.lock().retain(|waiting| waiting != id);
+        self.queue.remove(id);
     }
 
     /// What is cached of an image goes.
@@ -312,15 +295,6 @@ impl ImageCache {
         self.on_disk(move |cache| cache.remove(&id)).await?;
         Ok(())
     }
-}
-
-fn is_whole(shown: &Shown) -> bool {
-    shown.filled_bytes == shown.size_bytes
-}
-
-fn is_cached(images: &ImageCache, id: &ImageId) -> bool {
-    let mut entries = images.cache.entries().into_iter();
-    entries.any(|shown| shown.key.image() == id && is_whole(&shown))
 }
 
 /// What an image is in a cache. A deactivated one is in none, nor is one without a digest.
@@ -343,13 +317,10 @@ pub async fn prefetch(control: Arc<Control>, plane: Arc<Plane>) {
         return;
     };
     loop {
-        let next = images.queue.lock().front().cloned();
-        let Some(id) = next else {
-            images.queued.notified().await;
-            continue;
-        };
+        let id = images.queue.first().await;
         match fetch(&control, images, &plane, &id).await {
-            Ok(()) => info!(image.id = %id, "Cached an image that was asked for"),
+            Ok(true) => info!(image.id = %id, "Cached an image that was asked for"),
+            Ok(false) => warn!(image.id = %id, "An image that was asked for finds no room"),
             Err(error) => {
                 warn!(image.id = %id, %error, "Could not cache an image");
                 sleep(REST).await;
@@ -359,13 +330,13 @@ pub async fn prefetch(control: Arc<Control>, plane: Arc<Plane>) {
     }
 }
 
-/// Reads a whole image through the cache.
+/// Has a whole image in the cache; false where it finds no room.
 async fn fetch(
     control: &Control,
     images: &ImageCache,
     plane: &Arc<Plane>,
     id: &ImageId,
-) -> Result<()> {
+) -> Result<bool> {
     let image = match control.db.image(id, &Viewer::everything()).await {
         Ok(found) => found.image,
         Err(db::Error::NotFound) => return Err(Error::ImageNotFound(id.clone())),
@@ -382,10 +353,14 @@ async fn fetch(
         locations,
         range: ByteRange::whole(size_bytes),
     };
-    let mut egress = egress::open_through(plane, &images.cache, &plan, &key, size_bytes).await?;
-    while egress.next().await?.is_some() {}
-    data::cached::prove(&images.cache, &plane.engine, &key).await;
-    Ok(())
+    let through = Through {
+        cache: images.cache.clone(),
+        engine: plane.engine.clone(),
+        origin: Arc::new(FromStores::new(plane.clone(), plan)),
+        key,
+        size_bytes,
+    };
+    Ok(cached::prefetch(&through).await?)
 }
 
 /// Keeps Glance's records of this node, for ever.

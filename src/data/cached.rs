@@ -100,6 +100,34 @@ impl CachedReader {
     }
 }
 
+/// Has a whole image in the cache, for nobody who waits, and proves it. False where it is not kept, or
+/// finds no room.
+///
+/// # Errors
+/// The origin's, of what is missing.
+pub async fn prefetch(through: &Through) -> Result<bool, StoreError> {
+    let Through {
+        cache,
+        engine,
+        origin,
+        key,
+        size_bytes,
+    } = through;
+    let Some(mut reader) = cache.prefetch(key, *size_bytes).await else {
+        return Ok(false);
+    };
+    loop {
+        match reader.next(origin.seeks()).await {
+            Next::Window { .. } => {}
+            Next::Missing(fill) => begin(through, fill).await?,
+            Next::Refused(_) => return Ok(false),
+            Next::End => break,
+        }
+    }
+    prove(cache, engine, key).await;
+    Ok(true)
+}
+
 /// Opens the origin here, so that its error is the reader's own; what follows is nobody's in
 /// particular.
 async fn begin(through: &Through, fill: Fill) -> Result<(), StoreError> {
@@ -152,14 +180,16 @@ fn corrupt(what: &str) -> StoreError {
 /// neither waits for the other more than it must.
 async fn fetch(through: Through, fill: Fill, mut source: Box<dyn Source>) {
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
-    let image = through.key.image().clone();
+    let (image, pace) = (through.key.image().clone(), fill.pace());
     let writing = spawn_blocking(move || write(fill, pieces));
     loop {
         match source.next().await {
             Ok(Some(bytes)) => {
+                let len = bytes.len();
                 if sender.send(bytes).await.is_err() {
                     break;
                 }
+                pace.wait(len).await;
             }
             Ok(None) => break,
             Err(error) => {
@@ -195,7 +225,7 @@ fn write(mut fill: Fill, mut pieces: mpsc::Receiver<Bytes>) -> std::io::Result<(
 }
 
 /// Hashes an entry that has become whole; one that is another image is gone after this.
-pub async fn prove(cache: &Cache, engine: &Engine, key: &Key) {
+async fn prove(cache: &Cache, engine: &Engine, key: &Key) {
     let Some(proof) = cache.proof(key).await else {
         return;
     };

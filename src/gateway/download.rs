@@ -2,17 +2,20 @@
 
 use std::{io, sync::Arc};
 
-use ::http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
     Gateway,
     origin::FromUpstream,
+    pass::passed,
     permit::{Content, Permit, who_asks},
 };
 use crate::{
-    client::upstream,
+    client::upstream::{self, Answer},
     data::{Piece, cached::Through, egress, egress::Egress},
     http::{Body, Frame, FrameSource, Request, Response},
     model::{ByteRange, ImageId, RangeRequest, StoreId},
@@ -56,39 +59,108 @@ impl Gateway {
         request: Request,
     ) -> Result<Response, upstream::Error> {
         let headers = who_asks(&request.head);
-        let content = match self.permit(&headers, &asked.image).await? {
-            Permit::Granted(content) => content,
-            Permit::Past => return self.pass(request).await,
+        let begins = match asked.range {
+            RangeRequest::Whole => self.begin(&asked.image),
+            RangeRequest::Range { .. }
+            | RangeRequest::Suffix { .. }
+            | RangeRequest::ContentRange { .. } => None,
+        };
+        let permit = self.permit(&headers, &asked.image, begins.is_some());
+        let (content, begun) = match permit.await? {
+            Permit::Granted(content, begun) => (content, begun),
+            Permit::Past(Some(begun)) => return Ok(passed(begun, &Method::GET)),
+            Permit::Past(None) => return self.pass(request).await,
             Permit::Refused(response) => return Ok(response),
         };
         let Ok(range) = asked.range.resolve(content.size_bytes) else {
             return self.pass(request).await;
         };
-        let through = Through {
-            cache: self.cache.clone(),
-            engine: self.engine.clone(),
-            origin: Arc::new(FromUpstream {
-                upstream: self.upstream.clone(),
-                headers,
-                image: asked.image,
-                size_bytes: content.size_bytes,
-                sequential: self.sequential.clone(),
-            }),
-            key: content.key.clone(),
-            size_bytes: content.size_bytes,
-        };
-        match egress::from_cache(through, range, StoreId::new("upstream")).await {
-            Ok(Some(egress)) => {
+        if begins.is_none() {
+            self.let_begin(&asked.image).await;
+        }
+        let origin = Arc::new(self.origin(headers, &content, begun));
+        let through = self.through(origin.clone(), &content);
+        let opened = egress::from_cache(through, range, StoreId::new("upstream")).await;
+        // Where another fetches the image, nobody wants it.
+        let begun = origin.begun.lock().take();
+        match (opened, begun) {
+            (Ok(Some(egress)), _) => {
                 let is_part = asked.range != RangeRequest::Whole;
                 Ok(response(content, range, is_part, egress))
             }
             // Not cached, or it changed its mind: the upstream itself has the word.
-            Ok(None) => self.pass(request).await,
-            Err(error) => {
+            (Ok(None), Some(begun)) => Ok(passed(begun, &Method::GET)),
+            (Ok(None), None) => self.pass(request).await,
+            (Err(error), _) => {
                 warn!(image.id = %content.key.image(), %error, "A download passes the cache");
                 self.pass(request).await
             }
         }
+    }
+
+    /// An image of the upstream, for whoever has these headers.
+    pub(super) fn origin(
+        &self,
+        headers: HeaderMap,
+        content: &Content,
+        begun: Option<Answer>,
+    ) -> FromUpstream {
+        FromUpstream {
+            upstream: self.upstream.clone(),
+            headers,
+            image: content.key.image().clone(),
+            size_bytes: content.size_bytes,
+            begun: Mutex::new(begun),
+            sequential: self.sequential.clone(),
+        }
+    }
+
+    /// The same through the cache.
+    pub(super) fn through(&self, origin: Arc<FromUpstream>, content: &Content) -> Through {
+        Through {
+            cache: self.cache.clone(),
+            engine: self.engine.clone(),
+            origin,
+            key: content.key.clone(),
+            size_bytes: content.size_bytes,
+        }
+    }
+
+    /// The right to ask for a whole image before it is permitted: of one that is not here at all, and of
+    /// one asker at a time, because others would have it sent for nothing.
+    fn begin(&self, image: &ImageId) -> Option<Beginning<'_>> {
+        let mut beginnings = self.beginnings.lock();
+        if self.cache.knows(image) || beginnings.contains_key(image) {
+            return None;
+        }
+        let (ended, begun) = watch::channel(());
+        beginnings.insert(image.clone(), begun);
+        Some(Beginning {
+            gateway: self,
+            image: image.clone(),
+            _ended: ended,
+        })
+    }
+
+    /// Waits for whoever has that right: its bytes are the first there.
+    async fn let_begin(&self, image: &ImageId) {
+        let begun = self.beginnings.lock().get(image).cloned();
+        if let Some(mut begun) = begun {
+            // It never changes: it ends.
+            drop(begun.changed().await);
+        }
+    }
+}
+
+struct Beginning<'a> {
+    gateway: &'a Gateway,
+    image: ImageId,
+    _ended: watch::Sender<()>,
+}
+
+impl Drop for Beginning<'_> {
+    fn drop(&mut self) {
+        self.gateway.beginnings.lock().remove(&self.image);
     }
 }
 

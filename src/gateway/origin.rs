@@ -21,6 +21,8 @@ pub(super) struct FromUpstream {
     pub(super) headers: HeaderMap,
     pub(super) image: ImageId,
     pub(super) size_bytes: u64,
+    /// An answer that begins with the image's first byte, for the first who wants all of it.
+    pub(super) begun: Mutex<Option<Answer>>,
     pub(super) sequential: Arc<Mutex<HashSet<ImageId>>>,
 }
 
@@ -28,6 +30,9 @@ pub(super) struct FromUpstream {
 impl Origin for FromUpstream {
     async fn open(&self, range: ByteRange) -> Result<Option<Box<dyn Source>>, StoreError> {
         let is_whole = range == ByteRange::whole(self.size_bytes);
+        if is_whole && let Some(begun) = self.begun.lock().take() {
+            return self.body(begun, range.len).map(Some);
+        }
         let mut ask = permit::get(&self.headers, &format!("/v2/images/{}/file", self.image));
         if !is_whole {
             let value = format!("bytes={}-{}", range.offset, range.end() - 1);

@@ -1,7 +1,7 @@
 //! Whether a caller may have an image's bytes: the upstream is asked, with the caller's own token.
 //!
 //! Ours says it in one answer. Glance says it only by beginning to send: its answer is opened, and
-//! dropped after the status line. That a caller may read an image's record is no permission.
+//! dropped after the status line, unless the image is to be fetched. That a caller may read an image's record is no permission.
 
 use std::{
     collections::HashMap,
@@ -36,10 +36,10 @@ const REQUEST_ID: &str = "x-openstack-request-id";
 
 /// What the upstream says of a download.
 pub(super) enum Permit {
-    /// The caller may have these bytes.
-    Granted(Content),
-    /// It may, and they are not for a cache.
-    Past,
+    /// The caller may have these bytes. All of them are on their way in the answer, where there is one.
+    Granted(Content, Option<Answer>),
+    /// It may, and they are not for a cache; here they come, if they do.
+    Past(Option<Answer>),
     /// It may not, in the upstream's words.
     Refused(Response),
 }
@@ -119,21 +119,24 @@ impl Permits {
 }
 
 impl Gateway {
-    /// Asks for a download. The headers are those of the request that may pass, without its range.
+    /// Asks for a download. The headers are those of the request that may pass, without its range. With
+    /// `begins` the whole image is asked for at the same time, so that its first byte does not wait for
+    /// the permission.
     pub(super) async fn permit(
         &self,
         headers: &HeaderMap,
         image: &ImageId,
+        begins: bool,
     ) -> Result<Permit, upstream::Error> {
         let who = self.permits.of(headers, image);
         if let Some(content) = self.permits.find(&who) {
-            return Ok(Permit::Granted(content));
+            return Ok(Permit::Granted(content, None));
         }
         let permit = match self.kind(headers).await? {
-            Kind::Ours => self.ask_ours(headers, image).await?,
-            Kind::Glance => self.ask_glance(headers, image).await?,
+            Kind::Ours => self.ask_ours(headers, image, begins).await?,
+            Kind::Glance => self.ask_glance(headers, image, begins).await?,
         };
-        if let Permit::Granted(content) = &permit {
+        if let Permit::Granted(content, _) = &permit {
             self.permits.remember(who, content);
         }
         Ok(permit)
@@ -162,19 +165,35 @@ impl Gateway {
         &self,
         headers: &HeaderMap,
         image: &ImageId,
+        begins: bool,
     ) -> Result<Permit, upstream::Error> {
         let target = format!("/v2/fresnel/images/{image}/access");
-        let answer = self.upstream.ask(get(headers, &target)).await?;
-        if answer.head.status != StatusCode::NO_CONTENT {
-            return Ok(refused(answer));
+        let access = self.upstream.ask(get(headers, &target));
+        let (access, data) = match begins {
+            false => (access.await?, None),
+            true => {
+                let data = self
+                    .upstream
+                    .ask(get(headers, &format!("/v2/images/{image}/file")));
+                let (access, data) = tokio::join!(access, data);
+                let data = data.ok().filter(|data| data.head.status == StatusCode::OK);
+                (access?, data)
+            }
+        };
+        if access.head.status != StatusCode::NO_CONTENT {
+            return Ok(refused(access));
         }
-        Ok(content_of_headers(&answer.head.headers, image).map_or(Permit::Past, Permit::Granted))
+        Ok(match content_of_headers(&access.head.headers, image) {
+            Some(content) => Permit::Granted(content, data),
+            None => Permit::Past(data),
+        })
     }
 
     async fn ask_glance(
         &self,
         headers: &HeaderMap,
         image: &ImageId,
+        begins: bool,
     ) -> Result<Permit, upstream::Error> {
         let target = format!("/v2/images/{image}");
         let file = self.upstream.ask(get(headers, &format!("{target}/file")));
@@ -185,15 +204,18 @@ impl Gateway {
             return Ok(refused(file));
         }
         let request_id = file.head.headers.get(REQUEST_ID).cloned();
-        drop(file);
+        let data = begins.then_some(file);
         let record = record?;
         if record.head.status != StatusCode::OK {
-            return Ok(Permit::Past);
+            return Ok(Permit::Past(data));
         }
         let record = record.read_to_limit(RECORD_BYTES_MAX).await;
         let record = record.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let content = record.and_then(|record| content_of_record(&record, image, request_id));
-        Ok(content.map_or(Permit::Past, Permit::Granted))
+        Ok(match content {
+            Some(content) => Permit::Granted(content, data),
+            None => Permit::Past(data),
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use ::http::{HeaderValue, StatusCode, header, uri::Scheme};
 use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -22,6 +22,7 @@ use super::{
     body::{Delivery, WireBody},
     error,
     io::{Io, Transport, Wire},
+    listener::Stream,
 };
 use crate::base::limits::KIB;
 
@@ -67,15 +68,18 @@ impl Server {
 pub(super) async fn run(
     server: Arc<Server>,
     tls: Option<TlsAcceptor>,
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
     mut drain: Drain,
 ) {
-    // Fails only on a socket that is already gone, which the first read then tells.
-    let _ = stream.set_nodelay(true);
-    let transport = match tls {
-        None => Transport::Plain(stream),
-        Some(tls) => {
+    if let Stream::Tcp(stream) = &stream {
+        // Fails only on a socket that is already gone, which the first read then tells.
+        let _ = stream.set_nodelay(true);
+    }
+    let transport = match (stream, tls) {
+        (Stream::Unix(stream), _) => Transport::Local(stream),
+        (Stream::Tcp(stream), None) => Transport::Plain(stream),
+        (Stream::Tcp(stream), Some(tls)) => {
             let handshake = timeout(server.config.handshake_timeout, tls.accept(stream));
             match handshake.await {
                 Ok(Ok(stream)) => Transport::Tls(Box::new(stream)),
@@ -116,6 +120,7 @@ impl Client {
         let wire = Arc::new(Wire::default());
         let (scheme, windows) = match transport {
             Transport::Plain(_) => (Scheme::HTTP, Some(wire.windows.clone())),
+            Transport::Local(_) => (Scheme::HTTP, None),
             Transport::Tls(_) => (Scheme::HTTPS, None),
         };
         Self {

@@ -1,4 +1,4 @@
-//! A connection's transport: plain or TLS, with `sendfile(2)`, a limit on stalls, a fair share of
+//! A connection's transport: plain, TLS or of this host, with `sendfile(2)`, a limit on stalls, a fair share of
 //! the worker, and a close that lets the last answer arrive.
 
 use std::{
@@ -15,7 +15,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     time::{Instant, Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
@@ -38,12 +38,14 @@ const READ_BUFFER_KEPT_BYTES: usize = 32 * KIB;
 const LINGER_TIME: Duration = Duration::from_secs(30);
 const LINGER_BYTES: u64 = 4 * 1024 * MIB as u64;
 
-/// The two kinds of connection.
+/// The kinds of connection.
 pub(super) enum Transport {
     /// Plain TCP.
     Plain(TcpStream),
     /// TLS over TCP.
     Tls(Box<TlsStream<TcpStream>>),
+    /// A socket of this host's files, on which no images travel.
+    Local(UnixStream),
 }
 
 /// What a connection's socket and its requests share.
@@ -103,6 +105,7 @@ impl Io {
     fn poll_send(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let stream = match &mut self.transport {
             Transport::Tls(stream) => return Pin::new(stream).poll_write_vectored(cx, bufs),
+            Transport::Local(stream) => return Pin::new(stream).poll_write_vectored(cx, bufs),
             Transport::Plain(stream) => stream,
         };
         match bufs.iter().position(segment::is_placeholder) {
@@ -151,6 +154,7 @@ impl Io {
         match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Local(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -212,6 +216,7 @@ impl AsyncRead for Io {
         match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Transport::Local(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -249,7 +254,7 @@ impl AsyncWrite for Io {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let flushed = match &mut this.transport {
-            Transport::Plain(_) => Poll::Ready(Ok(())),
+            Transport::Plain(_) | Transport::Local(_) => Poll::Ready(Ok(())),
             Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
         };
         this.watch(cx, flushed)

@@ -3,8 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinError, JoinSet},
     time::{sleep, sleep_until, timeout},
@@ -14,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     Config, Drain, Handler, Listener,
     connection::{self, Server},
+    listener::Stream,
 };
 
 /// Refusals at once; beyond them a connection over the limit is closed without a word.
@@ -78,7 +78,7 @@ impl Connections {
         &mut self,
         server: &Arc<Server>,
         tls: Option<TlsAcceptor>,
-        stream: TcpStream,
+        stream: Stream,
         peer: SocketAddr,
         drain: &Drain,
     ) {
@@ -89,7 +89,10 @@ impl Connections {
                 drop(place);
             });
         } else if let (Ok(permit), None) = (self.refusals.clone().try_acquire_owned(), tls) {
-            self.set.spawn(refuse(stream, permit));
+            match stream {
+                Stream::Tcp(stream) => self.set.spawn(refuse(stream, permit)),
+                Stream::Unix(stream) => self.set.spawn(refuse(stream, permit)),
+            };
         }
     }
 
@@ -101,7 +104,7 @@ impl Connections {
 }
 
 /// Says that the house is full, and waits a little so that the word arrives.
-async fn refuse(mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
+async fn refuse(mut stream: impl AsyncRead + AsyncWrite + Unpin, _permit: OwnedSemaphorePermit) {
     let said = async {
         stream.write_all(REFUSAL).await?;
         stream.shutdown().await?;

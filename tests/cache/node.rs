@@ -4,13 +4,17 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
 
 use openssl::hash::MessageDigest;
 
-use super::{SIZE, content, download, get, image, range, wait, wait_until_proven};
+use super::{PATIENCE, SIZE, content, download, get, image, range, wait, wait_until_proven};
 use crate::support::{
     free_address,
     images::{self, MIB, data_path},
@@ -18,6 +22,7 @@ use crate::support::{
     lab::{self, Glance},
     process::Fresnel,
     proxy::{Act, Proxy},
+    wait_until,
     web::WebServer,
     wire::{Payload, Request, Response, exchange},
 };
@@ -243,6 +248,49 @@ fn an_upstream_that_breaks_off_is_no_end() {
     assert!(cut.is_err() || cut.is_ok_and(|answer| answer.status >= 500));
     proxy.rule(|_, _| Act::Pass);
     assert!(download(node.address, &id).body == bytes);
+}
+
+/// The data of an image that is not here is asked for without waiting for the permission, and nothing of
+/// it is given without.
+#[test]
+fn a_cold_image_is_asked_for_with_its_permission() {
+    let upstream = Fresnel::start("");
+    let proxy = Proxy::start(upstream.address);
+    let node = Fresnel::node(proxy.address, "[fresnel]\ncache_free_disk_mib = 0\n");
+    let bytes = content(SIZE, 40);
+    let id = image(upstream.address, &bytes);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = |answer: Act| {
+        let asked = asked.clone();
+        proxy.rule(move |_, target| {
+            asked.fetch_add(usize::from(target.ends_with("/file")), Ordering::Relaxed);
+            match target.ends_with("/access") {
+                true => answer,
+                false => Act::Pass,
+            }
+        });
+    };
+    count(Act::Hang);
+    let mut client = TcpStream::connect(node.address).unwrap();
+    let head = format!("GET {} HTTP/1.1\r\nHost: node\r\n\r\n", data_path(&id));
+    client.write_all(head.as_bytes()).unwrap();
+    assert!(wait_until(PATIENCE, || asked.load(Ordering::Relaxed) == 1));
+    let soon = Some(Duration::from_millis(200));
+    client.set_read_timeout(soon).unwrap();
+    assert!(
+        client.read(&mut [0]).is_err(),
+        "nothing without a permission"
+    );
+    drop(client);
+    count(Act::Answer(403));
+    assert_eq!(download(node.address, &id).status, 403);
+    count(Act::Pass);
+    let before = asked.load(Ordering::Relaxed);
+    for _ in 0..2 {
+        assert!(download(node.address, &id).body == bytes);
+        wait_until_proven(&node, &id);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed) - before, 1);
 }
 
 /// What asks with a token.

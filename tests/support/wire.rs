@@ -1,8 +1,11 @@
 //! HTTP/1.1 by hand: sends exactly what a test says, and shows exactly what came back.
 
 use std::{
+    fmt::Display,
     io::{self, BufRead, BufReader, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
     time::Duration,
 };
 
@@ -61,7 +64,7 @@ impl Request {
             .any(|(known, _)| known.eq_ignore_ascii_case(name))
     }
 
-    fn head(&self, host: SocketAddr) -> String {
+    fn head(&self, host: impl Display) -> String {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         if !self.has("host") {
             head += &format!("Host: {host}\r\n");
@@ -113,6 +116,18 @@ pub(crate) fn exchange(address: SocketAddr, request: &Request) -> io::Result<Res
     // An early answer makes the rest of the body unwanted; the answer tells why.
     let sent = send_body(&mut writer, &request.body);
     let head = read_head(&mut reader).or_else(|error| sent.and(Err(error)))?;
+    read_rest(&mut reader, request, head)
+}
+
+/// The same on a socket of this host's files, for a request that waits for nothing.
+pub(crate) fn exchange_locally(socket: &Path, request: &Request) -> io::Result<Response> {
+    let stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(WAIT_LIMIT))?;
+    let mut writer = &stream;
+    writer.write_all(request.head("localhost").as_bytes())?;
+    send_body(&mut writer, &request.body)?;
+    let mut reader = BufReader::new(&stream);
+    let head = read_head(&mut reader)?;
     read_rest(&mut reader, request, head)
 }
 

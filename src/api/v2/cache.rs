@@ -1,14 +1,12 @@
 //! `/v2/cache`: what this node keeps of images on its own disk (reference A.10).
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use ::http::{HeaderName, StatusCode};
 use serde_json::{Value, json as value};
 
 use super::{accepted, done, json};
 use crate::{
     api::{Api, Call, Error, Result},
-    control::cache::{CacheState, Clear, ImageCache},
+    control::cache::{CacheState, Clear, ImageCache, Shown},
     http::Response,
     model::ImageId,
 };
@@ -125,16 +123,7 @@ fn by_old_paths<'a>(api: &'a Api, call: &Call) -> Result<&'a ImageCache> {
 }
 
 fn cached(state: &CacheState) -> Vec<Value> {
-    let shown = state.cached.iter().map(|shown| {
-        value!({
-            "image_id": shown.key.image().as_str(),
-            "last_accessed": epoch_seconds(shown.accessed),
-            "last_modified": epoch_seconds(shown.modified),
-            "size": shown.size_bytes,
-            "hits": shown.hits,
-        })
-    });
-    shown.collect()
+    state.cached.iter().map(Shown::document).collect()
 }
 
 fn queued(state: &CacheState) -> Vec<&str> {
@@ -143,9 +132,4 @@ fn queued(state: &CacheState) -> Vec<&str> {
 
 fn document(value: &Value) -> Response {
     json(value.to_string().into())
-}
-
-fn epoch_seconds(time: SystemTime) -> f64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs_f64()
 }
