@@ -2,6 +2,7 @@
 
 mod admin;
 mod api;
+mod consumers;
 mod node;
 mod serve;
 

@@ -240,7 +240,16 @@ pub(crate) fn ask_of(
 
 /// The interpreter of the virtual environment that has Nova's and Cinder's code too.
 pub(crate) fn consumers_python() -> PathBuf {
-    let path = run(script("venv").arg("consumers"));
+    python_with("consumers")
+}
+
+/// The same with Ironic's.
+pub(crate) fn ironic_python() -> PathBuf {
+    python_with("ironic")
+}
+
+fn python_with(layer: &str) -> PathBuf {
+    let path = run(script("venv").arg(layer));
     Path::new(path.trim()).join("bin/python")
 }
 
