@@ -45,6 +45,10 @@ bench-rbd: lab # the same for images in Ceph
 bench-s3: lab # the same for images in an S3 server
 	cargo bench -- s3-upload s3-chunked s3-download
 
+bench-cache: lab # the same for the image cache and the node in front of an image service
+	tests/lab/packages nginx-light wrk
+	cargo bench -- cache-warm cache-cold cache-slow cache-storm cache-ranges
+
 fuzz: tools # every parser of foreign bytes, a minute each
 	fuzz/run 60
 
@@ -77,4 +81,4 @@ lab-down: # ends them
 tools: # what building and testing need beside Rust
 	tests/lab/packages build-essential curl perl qemu-utils
 
-.PHONY: run demo test built functional tempest swift imports barbican lint bench bench-rbd bench-s3 fuzz sanitize deny lab lab-down tools
+.PHONY: run demo test built functional tempest swift imports barbican lint bench bench-rbd bench-s3 bench-cache fuzz sanitize deny lab lab-down tools

@@ -152,6 +152,27 @@ pub(crate) fn download(
     path: &str,
     bytes_per_second: Option<u64>,
 ) -> io::Result<(u64, f64)> {
+    let fetched = fetch(to, path, bytes_per_second)?;
+    Ok((fetched.bytes, fetched.seconds))
+}
+
+/// What a download was like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fetched {
+    /// Of the body.
+    pub(crate) bytes: u64,
+    /// To the first of them.
+    pub(crate) first_byte_seconds: f64,
+    /// To the last.
+    pub(crate) seconds: f64,
+}
+
+/// Downloads as [`download`] does, and tells when the first byte came.
+pub(crate) fn fetch(
+    to: SocketAddr,
+    path: &str,
+    bytes_per_second: Option<u64>,
+) -> io::Result<Fetched> {
     let begin = Instant::now();
     let mut socket = TcpStream::connect(to)?;
     write!(
@@ -167,6 +188,7 @@ pub(crate) fn download(
         )));
     }
     let mut got = reader.buffer().len() as u64;
+    let mut first_byte_seconds = (got > 0).then(|| begin.elapsed().as_secs_f64());
     let socket = reader.into_inner();
     let mut sink = vec![0_u8; 1 << 20];
     while got < answer.length() {
@@ -180,12 +202,18 @@ pub(crate) fn download(
             )));
         }
         got += n as u64;
+        first_byte_seconds.get_or_insert_with(|| begin.elapsed().as_secs_f64());
         if let Some(rate) = bytes_per_second {
             let due = Duration::from_secs_f64(got as f64 / rate as f64);
             pause(due.saturating_sub(begin.elapsed()));
         }
     }
-    Ok((got, begin.elapsed().as_secs_f64()))
+    let seconds = begin.elapsed().as_secs_f64();
+    Ok(Fetched {
+        bytes: got,
+        first_byte_seconds: first_byte_seconds.unwrap_or(seconds),
+        seconds,
+    })
 }
 
 /// A load generator may sleep: nothing waits for it.

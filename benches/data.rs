@@ -276,7 +276,8 @@ pub(crate) fn random_path() -> PathBuf {
     "/dev/shm/fresnel-bench-image".into()
 }
 
-fn copy(from: &File, to: &Path) {
+/// Copies a whole file.
+pub(crate) fn copy(from: &File, to: &Path) {
     let mut from = from.try_clone().expect("a file can be cloned");
     std::io::Seek::rewind(&mut from).expect("a file can be rewound");
     let mut to = File::create(to).expect("the bench folder is writable");

@@ -3,6 +3,7 @@
 //! promises stand in docs/SPECIFICATION.md; a row that falls short says so and fails the run.
 
 mod authorized;
+mod cache;
 mod client;
 mod data;
 mod digests;
@@ -101,6 +102,15 @@ const GROUPS_OF_S3: &[(&str, Group)] = &[
     ("s3-download", s3::downloads),
 ];
 
+/// Asked for by name, because together they take as long as all others (`make bench-cache`).
+const GROUPS_OF_CACHE: &[(&str, Group)] = &[
+    ("cache-warm", cache::warm),
+    ("cache-cold", cache::cold),
+    ("cache-slow", cache::slow_upstream),
+    ("cache-storm", cache::storm),
+    ("cache-ranges", cache::ranges),
+];
+
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args()
         .skip(1)
@@ -129,6 +139,7 @@ fn main() -> ExitCode {
     let mut short = false;
     let all = GROUPS.iter().filter(|_| asked.is_empty());
     let named = GROUPS.iter().chain(GROUPS_OF_RBD).chain(GROUPS_OF_S3);
+    let named = named.chain(GROUPS_OF_CACHE);
     let named = named.filter(|(name, _)| asked.iter().any(|a| a == name));
     for (_, group) in all.chain(named) {
         for row in group(&bench) {

@@ -39,6 +39,8 @@ impl Rate {
 #[derive(Debug, Default)]
 pub(crate) struct Load {
     pub(crate) paths: Vec<String>,
+    /// Of each path, the value of its `Range`; or none at all.
+    pub(crate) ranges: Vec<String>,
     /// With it, they are POSTs.
     pub(crate) body: Option<String>,
     pub(crate) token: Option<String>,
@@ -61,10 +63,13 @@ impl Load {
         if let Some(body) = &self.body {
             lua += &format!("wrk.method = 'POST'\nwrk.body = '{body}'\n");
         }
-        let paths: Vec<String> = self.paths.iter().map(|path| format!("'{path}'")).collect();
-        lua += &format!("local paths = {{{}}}\n", paths.join(","));
+        for (name, texts) in [("paths", &self.paths), ("ranges", &self.ranges)] {
+            let quoted: Vec<String> = texts.iter().map(|text| format!("'{text}'")).collect();
+            lua += &format!("local {name} = {{{}}}\n", quoted.join(","));
+        }
         lua + "local requests, next = {}, 0\n\
-               function init() for n, path in ipairs(paths) do requests[n] = wrk.format(nil, path) end end\n\
+               function init() for n, path in ipairs(paths) do\n\
+               wrk.headers['Range'] = ranges[n] requests[n] = wrk.format(nil, path) end end\n\
                function request() next = next % #requests + 1 return requests[next] end\n"
     }
 }

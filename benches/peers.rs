@@ -19,6 +19,8 @@ pub(crate) struct Server {
     pub(crate) process: Process,
     /// Where it tells its metrics, if it does.
     pub(crate) metrics: Option<SocketAddr>,
+    /// Its configuration, if it is ours.
+    pub(crate) config: Option<PathBuf>,
     stop: Stop,
 }
 
@@ -43,11 +45,21 @@ impl Drop for Server {
 
 /// Our release binary with some lines of configuration.
 pub(crate) fn fresnel(folder: &Path, options: &str) -> Server {
+    ours(&["serve"], folder, options)
+}
+
+/// A cache node of ours in front of that service.
+pub(crate) fn node(folder: &Path, upstream: SocketAddr, options: &str) -> Server {
+    let upstream = format!("http://{upstream}");
+    ours(&["node", "--upstream", &upstream], folder, options)
+}
+
+fn ours(words: &[&str], folder: &Path, options: &str) -> Server {
     let address = free_address();
     let (config, data) = configured(folder, address, options);
     let log = fs::File::create(data.join("log")).expect("the bench folder is writable");
     let child = Command::new(env!("CARGO_BIN_EXE_fresnel"))
-        .arg("serve")
+        .args(words)
         .arg("--config-file")
         .arg(&config)
         .stderr(log)
@@ -59,6 +71,7 @@ pub(crate) fn fresnel(folder: &Path, options: &str) -> Server {
         address,
         process,
         metrics: None,
+        config: Some(config),
         stop: Stop::Child(child),
     }
 }
@@ -116,6 +129,7 @@ pub(crate) fn glance(arguments: &[&str]) -> Server {
         address,
         process: Process(pid),
         metrics: None,
+        config: None,
         stop: Stop::Script(stop),
     }
 }
@@ -128,6 +142,31 @@ pub(crate) fn glance_in(folder: &Path, arguments: &[&str]) -> Server {
 
 /// nginx with sendfile, serving `folder`.
 pub(crate) fn nginx(folder: &Path) -> Server {
+    nginx_with(folder, "", &format!("root {};", folder.display()))
+}
+
+/// nginx as a cache of slices in front of ours, which is asked whether a caller may have this image.
+pub(crate) fn nginx_cache(folder: &Path, upstream: SocketAddr, image: &str) -> Server {
+    let outside = format!(
+        "proxy_cache_path {0}/slices levels=1:2 keys_zone=slices:10m max_size=100g;\n\
+         proxy_cache_path {0}/answers keys_zone=answers:1m;\n",
+        folder.display()
+    );
+    let inside = format!(
+        "location / {{ auth_request /auth; slice 1m; proxy_cache slices;\n\
+         proxy_cache_key $uri$slice_range; proxy_set_header Range $slice_range;\n\
+         proxy_http_version 1.1; proxy_cache_valid 200 206 1h; proxy_pass http://{upstream}; }}\n\
+         location = /auth {{ internal; proxy_pass_request_body off;\n\
+         proxy_set_header Content-Length \"\"; proxy_set_header Range \"\";\n\
+         proxy_cache answers; proxy_cache_key $http_x_auth_token$request_uri;\n\
+         proxy_cache_valid 204 300s;\n\
+         proxy_pass http://{upstream}/v2/fresnel/images/{image}/access; }}\n"
+    );
+    nginx_with(folder, &outside, &inside)
+}
+
+/// nginx with further lines around its server and in it.
+fn nginx_with(folder: &Path, outside: &str, inside: &str) -> Server {
     let address = free_address();
     let config = folder.join("nginx.conf");
     let text = format!(
@@ -136,7 +175,7 @@ pub(crate) fn nginx(folder: &Path) -> Server {
          http {{ access_log off; sendfile on; tcp_nopush on; default_type application/octet-stream;\n\
          client_body_temp_path {0}/t1; proxy_temp_path {0}/t2; fastcgi_temp_path {0}/t3;\n\
          uwsgi_temp_path {0}/t4; scgi_temp_path {0}/t5;\n\
-         server {{ listen {address}; root {0}; }} }}\n",
+         {outside} server {{ listen {address}; {inside} }} }}\n",
         folder.display()
     );
     fs::write(&config, text).expect("the bench folder is writable");
@@ -156,6 +195,7 @@ pub(crate) fn nginx(folder: &Path) -> Server {
         address,
         process,
         metrics: None,
+        config: None,
         // Killed, it would leave its workers behind.
         stop: Stop::Asked(stop, child),
     }
