@@ -107,6 +107,11 @@ pub enum Kind {
     Swift(Box<store::swift::Config>),
 }
 
+/// A text that stands for something: empty is unset.
+fn set(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
 /// Reads all that is about stores.
 pub(super) fn read(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Stores {
     let backends = Backends::read(reader, &["DEFAULT"]);

@@ -19,7 +19,16 @@ fn cinder() {
 
 /// Runs a file of `tests/rbd` against a service of its own.
 fn passes(file: &str) {
-    let rig = Rig::start(lab::ceph(), LOCATIONS);
+    let files = tempfile::tempdir().unwrap();
+    // Beside the pool, which is the default, a store that no consumer can clone from.
+    let rig = Rig::start(
+        lab::ceph(),
+        &format!(
+            "{LOCATIONS}enabled_backends = rbd1:rbd, files:file\n[files]\n\
+             filesystem_store_datadir = {}\n",
+            files.path().display()
+        ),
+    );
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rbd");
     let url = format!("http://{}", rig.node.address);
     lab::run(

@@ -5,6 +5,7 @@ use std::{thread, time::Duration};
 use super::rig::{MIB, Rig, content};
 use crate::support::{
     lab::{self, Ceph},
+    served::Served,
     wait_until,
     wire::Payload,
 };

@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf};
 use super::rig::{self, MIB, Rig, content};
 use crate::support::{
     lab::{self, Ceph},
+    served::Served,
     wire::Payload,
 };
 

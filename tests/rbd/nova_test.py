@@ -83,6 +83,20 @@ class Nova(unittest.TestCase):
         self.assertEqual(disk.driver.parent_info(name), ("images", image_id, "snap"))
         self.assertEqual(self.cluster.content("volumes", name), content)
 
+    def test_an_image_of_another_store_is_copied_and_cloned(self):
+        content = service.data(9 * service.MIB)
+        image_id = self.image()
+        service.glance().images.upload(image_id, io.BytesIO(content), backend="files")
+        self.assertEqual(service.glance().images.get(image_id)["stores"], "files")
+        for option, value in (("store_name", "rbd1"), ("copy_poll_interval", 1), ("copy_timeout", 60)):
+            CONF.set_override("images_rbd_glance_" + option, value, "libvirt")
+            self.addCleanup(CONF.clear_override, "images_rbd_glance_" + option, "libvirt")
+        disk, name = self.disk()
+        disk.clone(self.context, image_id)
+        self.assertEqual(disk.driver.parent_info(name), ("images", image_id, "snap"))
+        self.assertEqual(self.cluster.content("volumes", name), content)
+        self.cluster.remove("volumes", name)
+
     def test_an_image_with_clones_stays(self):
         image_id = self.image(service.data(service.MIB))
         disk, name = self.disk()

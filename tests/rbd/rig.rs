@@ -2,16 +2,15 @@
 
 use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
-use openssl::hash::MessageDigest;
 use serde_json::Value;
 
 use crate::support::{
     free_address,
-    images::digest,
     lab::{self, Ceph},
     process::Fresnel,
+    served::Served,
     wait_until,
-    wire::{Payload, Request, Response, Upload},
+    wire::Request,
 };
 
 pub(super) use crate::support::images::{
@@ -46,54 +45,6 @@ impl<'a> Rig<'a> {
         }
     }
 
-    pub(super) fn create(&self) -> String {
-        create(self.node.address)
-    }
-
-    pub(super) fn upload(&self, image: &str, body: Payload) -> Response {
-        upload(self.node.address, image, body)
-    }
-
-    /// Begins a chunked upload.
-    pub(super) fn begin(&self, image: &str) -> Upload {
-        Upload::begin(self.node.address, &data_path(image)).unwrap()
-    }
-
-    /// A new image of these bytes.
-    pub(super) fn image(&self, content: &[u8]) -> String {
-        let image = self.create();
-        let answer = self.upload(&image, Payload::Sized(content.to_vec()));
-        assert_eq!(answer.status, 204, "{}", self.node.log());
-        image
-    }
-
-    pub(super) fn download(&self, image: &str) -> Vec<u8> {
-        let request = Request::new("GET", &data_path(image));
-        self.ask(&request).body
-    }
-
-    pub(super) fn show(&self, image: &str) -> Value {
-        show(self.node.address, image)
-    }
-
-    pub(super) fn status(&self, image: &str) -> String {
-        text(&self.show(image)["status"])
-    }
-
-    pub(super) fn wait_for(&self, image: &str, status: &str) {
-        let reached = wait_until(CLEAN_LIMIT, || self.status(image) == status);
-        let found = self.status(image);
-        assert!(
-            reached,
-            "{image} is {found}, not {status}:\n{}",
-            self.node.log()
-        );
-    }
-
-    pub(super) fn delete(&self, image: &str) -> Response {
-        delete(self.node.address, image)
-    }
-
     /// The name of the image that an upload which has begun writes to.
     pub(super) fn draft(&self, image: &str) -> String {
         let prefix = format!("{image}.");
@@ -110,10 +61,6 @@ impl<'a> Rig<'a> {
         find().unwrap()
     }
 
-    pub(super) fn ask(&self, request: &Request) -> Response {
-        ask(self.node.address, request)
-    }
-
     /// The value of a counter or gauge, of all its labels together; 0 while nobody has counted.
     pub(super) fn metric(&self, name: &str) -> f64 {
         let answer = ask(self.metrics, &Request::new("GET", "/metrics"));
@@ -125,45 +72,24 @@ impl<'a> Rig<'a> {
         };
         text.lines().filter_map(of).sum()
     }
+}
 
-    /// The pool has nothing of this image: neither it, nor an attempt, nor rubbish.
-    pub(super) fn gone(&self, image: &str) {
-        let gone = wait_until(CLEAN_LIMIT, || remains(self.ceph, image).is_empty());
-        let left = remains(self.ceph, image);
-        assert!(
-            gone,
-            "{image} leaves {left:?} in the pool:\n{}",
-            self.node.log()
-        );
+impl Served for Rig<'_> {
+    const CLEAN_LIMIT: Duration = CLEAN_LIMIT;
+
+    fn node(&self) -> &Fresnel {
+        &self.node
     }
 
-    /// The image is as if its upload had not begun, and takes another.
-    pub(super) fn takes_another_upload(&self, image: &str) {
-        self.wait_for(image, "queued");
-        self.gone(image);
-        let content = content(9 * MIB + 1, 1);
-        let answer = self.upload(image, Payload::Chunked(content.clone(), MIB));
-        assert_eq!(answer.status, 204, "{}", self.node.log());
-        self.holds(image, &content);
-        assert_eq!(self.delete(image).status, 204);
-        self.gone(image);
+    fn remains(&self, image: &str) -> Vec<String> {
+        remains(self.ceph, image)
     }
 
-    /// The image is whole, as its record, the rbd command and a download say.
-    pub(super) fn holds(&self, image: &str, content: &[u8]) {
-        let record = self.show(image);
-        assert_eq!(record["status"], "active");
-        assert_eq!(record["size"], content.len());
-        assert_eq!(record["checksum"], digest(MessageDigest::md5(), content));
-        assert_eq!(
-            record["os_hash_value"],
-            digest(MessageDigest::sha512(), content)
-        );
+    fn has(&self, image: &str, content: &[u8]) {
         assert!(
             export(self.ceph, image) == content,
             "the pool has other bytes"
         );
-        assert!(self.download(image) == content, "a client gets other bytes");
     }
 }
 

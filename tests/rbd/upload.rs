@@ -3,7 +3,11 @@
 use std::io::Write;
 
 use super::rig::{self, MIB, Rig, content};
-use crate::support::{lab, wire::Payload, wire::Request};
+use crate::support::{
+    lab,
+    served::Served,
+    wire::{Payload, Request},
+};
 
 const LOCATIONS: &str = "[DEFAULT]\nshow_multiple_locations = true\n";
 
@@ -152,23 +156,7 @@ fn a_hint_presizes_and_does_not_bind() {
 
 #[test]
 fn ranges_are_read() {
-    let rig = Rig::start(lab::ceph(), "");
-    let content = content(20 * MIB, 3);
-    let image = rig.image(&content);
-    for (first, last) in [
-        (0, 0),
-        (8 * MIB - 1, 8 * MIB),
-        (3, 19 * MIB),
-        (20 * MIB - 1, 20 * MIB),
-    ] {
-        let request = Request::new("GET", &rig::data_path(&image))
-            .header("range", &format!("bytes={first}-{last}"));
-        let answer = rig.ask(&request);
-        assert_eq!(answer.status, 206);
-        let last = last.min(content.len() - 1);
-        assert!(answer.body == content[first..=last], "{first}-{last}");
-    }
-    assert_eq!(rig.delete(&image).status, 204);
+    Rig::start(lab::ceph(), "").ranges_are_read(&content(20 * MIB, 3));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::support::{
     images::{self, MIB, content, data_path},
     lab::{self, Glance},
     process::Fresnel,
+    served::Served,
     wire::{Payload, Request},
 };
 

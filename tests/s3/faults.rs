@@ -17,6 +17,7 @@ use crate::support::{
     images::{MIB, content, data_path},
     lab,
     proxy::{Act, Proxy},
+    served::Served,
     wait_until,
     wire::{Payload, Request},
 };

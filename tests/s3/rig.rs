@@ -7,16 +7,9 @@ use fresnel::{
     client::s3::{Bucket, Head, Part},
     store::s3::Config,
 };
-use openssl::hash::MessageDigest;
 use tokio::runtime::Runtime;
 
-use crate::support::{
-    images::{self, MIB, content, data_path, digest},
-    lab,
-    process::Fresnel,
-    wait_until,
-    wire::{Payload, Request, Response, Upload},
-};
+use crate::support::{lab, process::Fresnel, served::Served};
 
 /// All tests have one bucket: each has images of its own.
 pub(super) const BUCKET: &str = "fresnel-tests";
@@ -61,46 +54,6 @@ impl Rig {
         }
     }
 
-    pub(super) fn create(&self) -> String {
-        images::create(self.node.address)
-    }
-
-    pub(super) fn upload(&self, image: &str, body: Payload) -> Response {
-        images::upload(self.node.address, image, body)
-    }
-
-    /// Begins a chunked upload.
-    pub(super) fn begin(&self, image: &str) -> Upload {
-        Upload::begin(self.node.address, &data_path(image)).unwrap()
-    }
-
-    /// A new image of these bytes.
-    pub(super) fn image(&self, content: &[u8]) -> String {
-        let image = self.create();
-        let answer = self.upload(&image, Payload::Sized(content.to_vec()));
-        assert_eq!(answer.status, 204, "{}", self.node.log());
-        image
-    }
-
-    pub(super) fn status(&self, image: &str) -> String {
-        images::text(&images::show(self.node.address, image)["status"])
-    }
-
-    pub(super) fn wait_for(&self, image: &str, status: &str) {
-        let reached = wait_until(CLEAN_LIMIT, || self.status(image) == status);
-        let found = self.status(image);
-        let log = self.node.log();
-        assert!(reached, "{image} is {found}, not {status}:\n{log}");
-    }
-
-    pub(super) fn delete(&self, image: &str) -> Response {
-        images::delete(self.node.address, image)
-    }
-
-    pub(super) fn ask(&self, request: &Request) -> Response {
-        images::ask(self.node.address, request)
-    }
-
     /// The object of an image, as somebody else sees it.
     pub(super) fn object(&self, image: &str) -> Option<Head> {
         let head = self.bucket.head(image);
@@ -138,40 +91,24 @@ impl Rig {
         let ended = self.bucket.abort(image, upload);
         self.runtime.block_on(ended).unwrap();
     }
+}
 
-    /// The bucket has nothing of this image: no object, and no upload.
-    pub(super) fn gone(&self, image: &str) {
-        let gone = wait_until(CLEAN_LIMIT, || {
-            self.object(image).is_none() && self.uploads(image).is_empty()
-        });
-        let (object, uploads) = (self.object(image), self.uploads(image));
-        let log = self.node.log();
-        assert!(gone, "{image} leaves {object:?} and {uploads:?}:\n{log}");
+impl Served for Rig {
+    const CLEAN_LIMIT: Duration = CLEAN_LIMIT;
+
+    fn node(&self) -> &Fresnel {
+        &self.node
     }
 
-    /// The image is as if its upload had not begun, and takes another.
-    pub(super) fn takes_another_upload(&self, image: &str) {
-        self.wait_for(image, "queued");
-        self.gone(image);
-        let content = content(9 * MIB + 1, 1);
-        let answer = self.upload(image, Payload::Chunked(content.clone(), MIB));
-        assert_eq!(answer.status, 204, "{}", self.node.log());
-        self.holds(image, &content);
-        assert_eq!(self.delete(image).status, 204);
-        self.gone(image);
+    fn remains(&self, image: &str) -> Vec<String> {
+        let object = self.object(image).map(|head| format!("{head:?}"));
+        object.into_iter().chain(self.uploads(image)).collect()
     }
 
-    /// The image is whole, as its record and a download say.
-    pub(super) fn holds(&self, image: &str, content: &[u8]) {
-        let record = images::show(self.node.address, image);
-        assert_eq!(record["status"], "active");
-        assert_eq!(record["size"], content.len());
-        assert_eq!(record["checksum"], digest(MessageDigest::md5(), content));
+    fn has(&self, image: &str, content: &[u8]) {
         let object = self.object(image).expect("an active image has an object");
         assert_eq!(object.size_bytes, content.len() as u64);
         assert_eq!(self.uploads(image), [""; 0]);
-        let download = self.ask(&Request::new("GET", &data_path(image)));
-        assert!(download.body == content, "a client gets other bytes");
     }
 }
 

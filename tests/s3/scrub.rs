@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::rig::Rig;
-use crate::scrub::about;
+use crate::{scrub::about, support::served::Served};
 
 #[test]
 fn what_no_image_has_in_a_bucket_is_told_and_removed_when_it_may_be() {

@@ -4,6 +4,7 @@ use super::rig::{BUCKET, Rig};
 use crate::support::{
     images::{self, MIB, content, data_path},
     lab,
+    served::Served,
     wire::{Payload, Request},
 };
 
@@ -36,23 +37,7 @@ fn an_image_is_what_glance_would_have_left() {
 
 #[test]
 fn ranges_are_read() {
-    let rig = Rig::start("");
-    let content = content(20 * MIB, 3);
-    let image = rig.image(&content);
-    for (first, last) in [
-        (0, 0),
-        (8 * MIB - 1, 8 * MIB),
-        (3, 19 * MIB),
-        (20 * MIB - 1, 20 * MIB),
-    ] {
-        let request = Request::new("GET", &data_path(&image))
-            .header("range", &format!("bytes={first}-{last}"));
-        let answer = rig.ask(&request);
-        assert_eq!(answer.status, 206);
-        let last = last.min(content.len() - 1);
-        assert!(answer.body == content[first..=last], "{first}-{last}");
-    }
-    assert_eq!(rig.delete(&image).status, 204);
+    Rig::start("").ranges_are_read(&content(20 * MIB, 3));
 }
 
 /// Twice as many uploads as have room to gather a part: none waits for another for ever.

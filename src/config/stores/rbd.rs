@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{AnyStore, Kind, Store};
+use super::{AnyStore, Kind, Store, set};
 use crate::{
     config::{option::section, reader::Reader},
     store::rbd::{self, Timeouts, config::order},
@@ -44,7 +44,6 @@ pub(super) fn store(
     let own = RbdStore::read(reader, sections);
     let any = AnyStore::read(reader, sections);
     let section = sections[0];
-    let set = |text: Option<String>| text.filter(|text| !text.is_empty());
     if own.rbd_store_pool.is_empty() {
         reader.refuse(section, "rbd_store_pool", "must name a pool");
     }

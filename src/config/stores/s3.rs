@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde_json::{Map, Value};
 
-use super::{AnyStore, Kind, Store};
+use super::{AnyStore, Kind, Store, set};
 use crate::{
     base::{limits::MIB, secret::Secret},
     config::{option::section, reader::Reader, value::Value as OptionValue},
@@ -100,7 +100,6 @@ pub(super) fn store(
     let any = AnyStore::read(reader, sections);
     let section = sections[0];
     let told = told(&own);
-    let set = |text: Option<String>| text.filter(|text| !text.is_empty());
     let mut must = |option, value: Option<String>| {
         let value = set(value);
         if value.is_none() {
