@@ -1,7 +1,14 @@
 //! What is told of changes: the events of a real Glance and ours for the same requests, through a real
 //! broker, read by the lab's oslo.messaging; and none lost while that broker is away.
 
-use std::{collections::BTreeMap, fs::File, net::SocketAddr, process::Command, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    net::SocketAddr,
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
 
 use regex::Regex;
 use rustix::fs::{FlockOperation, flock};
@@ -29,7 +36,7 @@ struct Broker {
 
 impl Broker {
     fn start() -> Self {
-        std::fs::create_dir_all(lab::folder()).unwrap();
+        fs::create_dir_all(lab::folder()).unwrap();
         let alone = File::create(lab::folder().join(".rabbitmq-test.lock")).unwrap();
         flock(&alone, FlockOperation::LockExclusive).unwrap();
         let name = format!("fresnel-{}", uuid::Uuid::new_v4().simple());
@@ -86,22 +93,53 @@ impl Drop for Broker {
 #[test]
 #[ignore = "takes a minute: make imports"]
 fn events_are_those_of_glance() {
-    compare(change_everything);
+    let told = told(change_everything);
+    for stream in ["changes", "tasks", "downloads"] {
+        assert_same(&told, stream);
+    }
 }
 
 #[test]
 #[ignore = "takes a minute: make imports"]
 fn events_of_imports_are_those_of_glance() {
-    compare(import);
+    let told = told(import);
+    for stream in ["changes", "tasks"] {
+        assert_same(&told, stream);
+    }
 }
 
-/// Has both do the same, and compares what they tell.
-fn compare(change: fn(SocketAddr)) {
+/// Glance goes from store to store and tells each step; here the bytes go to all of them at once.
+#[test]
+#[ignore = "takes a minute: make imports"]
+fn events_of_imports_to_several_stores_come_to_those_of_glance() {
+    let told = told(import_to_several);
+    assert_same(&told, "tasks");
+    let [theirs, own] = told.map(|events| outcomes(&of_stream(&events, "changes")));
+    for (image, expected) in theirs {
+        let found = &own[&image];
+        assert_eq!(
+            found.changes, expected.changes,
+            "{image}: ours, then Glance's"
+        );
+        // Glance gets no further than the first store that fails.
+        assert!(found.prepared.is_superset(&expected.prepared), "{image}");
+    }
+}
+
+/// Who is asked.
+struct Service {
+    address: SocketAddr,
+    /// The directory of the store `slow`.
+    slow: PathBuf,
+}
+
+/// Has Glance and us do the same; what each has told.
+fn told(change: fn(&Service)) -> [Vec<Value>; 2] {
     let broker = Broker::start();
     let url = format!("oslo_messaging_notifications.transport_url={}", broker.url);
     let driver = "oslo_messaging_notifications.driver=messagingv2";
     let options = [
-        "DEFAULT.enabled_import_methods=[glance-direct]",
+        "DEFAULT.enabled_import_methods=[glance-direct,copy-image]",
         driver,
         &url,
     ];
@@ -124,24 +162,75 @@ fn compare(change: fn(SocketAddr)) {
             broker.options("ours")
         )
     });
-    for address in [glance.address, ours.address] {
-        change(address);
+    for (address, folder) in [
+        (glance.address, glance.state.as_path()),
+        (ours.address, ours.folder()),
+    ] {
+        change(&Service {
+            address,
+            slow: folder.join("slow"),
+        });
         created(address, json!({"name": "the end"}));
     }
     let heard = broker.heard(&["notifications", "ours"], &[]);
-    for stream in ["changes", "tasks", "downloads"] {
-        let [theirs, own] = [0, 1].map(|at| masked(&of_stream(&heard[at], stream)));
-        let types = |events: &[Value]| -> Vec<String> {
-            let of =
-                |event: &Value| format!("{} {}", event["queue"], event["message"]["event_type"]);
-            events.iter().map(of).collect()
-        };
-        assert_eq!(types(&own), types(&theirs), "ours, then Glance's");
-        for (own, theirs) in own.iter().zip(&theirs) {
-            let pretty = |event| serde_json::to_string_pretty(event).unwrap();
-            assert_eq!(pretty(own), pretty(theirs), "ours, then Glance's");
-        }
+    heard.try_into().expect("two topics were asked for")
+}
+
+/// Glance's events of a stream and ours are the same, one by one.
+fn assert_same([theirs, own]: &[Vec<Value>; 2], stream: &str) {
+    let [theirs, own] = [theirs, own].map(|events| masked(&of_stream(events, stream)));
+    let types = |events: &[Value]| -> Vec<String> {
+        let of = |event: &Value| format!("{} {}", event["queue"], event["message"]["event_type"]);
+        events.iter().map(of).collect()
+    };
+    assert_eq!(types(&own), types(&theirs), "ours, then Glance's");
+    for (own, theirs) in own.iter().zip(&theirs) {
+        let pretty = |event| serde_json::to_string_pretty(event).unwrap();
+        assert_eq!(pretty(own), pretty(theirs), "ours, then Glance's");
     }
+}
+
+/// What was told of an image, whenever it was.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// The stores that were to get it.
+    prepared: BTreeSet<String>,
+    /// All else, of updates the last.
+    changes: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// By the images' names.
+fn outcomes(events: &[Value]) -> BTreeMap<String, Outcome> {
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();
+    for event in events {
+        let (kind, payload) = (
+            event["message"]["event_type"].as_str().unwrap(),
+            &event["message"]["payload"],
+        );
+        // A failure has a text for its payload, with the image's id in it.
+        let text = payload.to_string();
+        if kind == "image.create" {
+            let id = payload["id"].as_str().unwrap();
+            names.insert(id.to_owned(), payload["name"].to_string());
+        }
+        let (_, name) = names.iter().find(|(id, _)| text.contains(*id)).unwrap();
+        let outcome = outcomes.entry(name.clone()).or_default();
+        if kind == "image.prepare" {
+            outcome.prepared.insert(payload["backend"].to_string());
+            continue;
+        }
+        let changes = outcome.changes.entry(kind.to_owned()).or_default();
+        if kind == "image.update" {
+            changes.clear();
+        }
+        let said = &masked(std::slice::from_ref(event))[0];
+        let said = format!("{} {}", said["queue"], said["message"]["payload"]);
+        // Each service's own words, and Glance's for an image that its failed import leaves for ever.
+        let said = said.split("internal error").next().unwrap();
+        changes.insert(said.replace("importing\",\"tags", "queued\",\"tags"));
+    }
+    outcomes
 }
 
 /// What is told in one order. A task is told of by whoever runs it, a download when its last byte is on
@@ -244,7 +333,8 @@ fn beyond_the_limit_the_oldest_are_given_up() {
 }
 
 /// One of each change that Glance tells of, with its failures.
-fn change_everything(address: SocketAddr) {
+fn change_everything(service: &Service) {
+    let address = service.address;
     let send = |request: Request| ask(address, request);
     let path = |image: &str, more: &str| format!("/v2/images/{image}{more}");
     let image = created(
@@ -293,21 +383,59 @@ fn change_everything(address: SocketAddr) {
 }
 
 /// Staged data that goes to one store.
-fn import(address: SocketAddr) {
+fn import(service: &Service) {
+    let image = staged(service, "imported");
+    let direct = json!({"method": {"name": "glance-direct"}, "stores": ["fast"]});
+    assert_eq!(imported(service, &image, &direct)["status"], "active");
+}
+
+/// To two stores; a copy; and what becomes of an image whose name is taken in one of them.
+fn import_to_several(service: &Service) {
+    let both = json!({"method": {"name": "glance-direct"}, "stores": ["fast", "slow"]});
+    let image = staged(service, "both");
+    assert_eq!(imported(service, &image, &both)["stores"], "fast,slow");
+    let image = staged(service, "copied");
+    let one = json!({"method": {"name": "glance-direct"}, "stores": ["fast"]});
+    imported(service, &image, &one);
+    let copy = json!({"method": {"name": "copy-image"}, "stores": ["slow"]});
+    assert_eq!(imported(service, &image, &copy)["stores"], "fast,slow");
+    let some = json!({"method": {"name": "glance-direct"}, "stores": ["fast", "slow"],
+                      "all_stores_must_succeed": false});
+    for (name, body, stores) in [("some", &some, json!("fast")), ("none", &both, Value::Null)] {
+        let image = staged(service, name);
+        fs::write(service.slow.join(&image), "taken").unwrap();
+        let shown = imported(service, &image, body);
+        assert_eq!(
+            shown.get("stores").unwrap_or(&Value::Null),
+            &stores,
+            "{shown}"
+        );
+        assert_eq!(shown["os_glance_failed_import"], "slow");
+    }
+}
+
+/// An image of that name whose data waits for its import.
+fn staged(service: &Service, name: &str) -> String {
     let image = created(
-        address,
-        json!({"name": "imported", "disk_format": "raw", "container_format": "bare"}),
+        service.address,
+        json!({"name": name, "disk_format": "raw", "container_format": "bare"}),
     );
-    let path = |more: &str| format!("/v2/images/{image}/{more}");
-    let stage = Request::new("PUT", &path("stage"));
+    let stage = Request::new("PUT", &format!("/v2/images/{image}/stage"));
     let stage = stage.header("content-type", "application/octet-stream");
-    expect(204, &ask(address, stage.body("twelve bytes")));
-    let body = json!({"method": {"name": "glance-direct"}, "stores": ["fast"]}).to_string();
-    let request = Request::new("POST", &path("import")).body(body);
-    expect(202, &ask(address, request));
+    expect(204, &ask(service.address, stage.body("twelve bytes")));
+    image
+}
+
+/// Imports it; the image, once no task has it any more.
+fn imported(service: &Service, image: &str, body: &Value) -> Value {
+    let path = format!("/v2/images/{image}");
+    let request = Request::new("POST", &format!("{path}/import")).body(body.to_string());
+    expect(202, &ask(service.address, request));
     // Whoever lists tasks writes to the database, and Glance's task fails where SQLite is locked then.
-    let show = || ask(address, Request::new("GET", &format!("/v2/images/{image}"))).json();
-    assert!(wait_until(PATIENCE, || show()["status"] == "active"));
+    let show = || ask(service.address, Request::new("GET", &path)).json();
+    let is_free = || show().get("os_glance_import_task").is_none();
+    assert!(wait_until(PATIENCE, is_free), "{}", show());
+    show()
 }
 
 fn change_definitions(send: &dyn Fn(Request) -> Response) {

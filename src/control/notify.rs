@@ -21,11 +21,11 @@ use tokio::{runtime::Handle, sync::Notify};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Caller, Control, Error};
+use super::{Caller, Control, Error, import::progress};
 use crate::{
     client::amqp,
     data::{self, StopReason},
-    model::{Image, ImageId, Member, ProjectId, Status, StoreId, Task, TaskStatus},
+    model::{Image, ImageId, Location, Member, ProjectId, Status, StoreId, Task, TaskStatus},
     store,
 };
 
@@ -136,19 +136,30 @@ impl Teller {
     }
 
     /// `image.upload` for each store that has the bytes now, `image.activate` where they are the
-    /// first, and `image.update`.
+    /// first, and `image.update`. Glance goes from one store to the next: each is told while it counts as one
+    /// that is still to come, and only the last as an image that is active.
     pub(super) fn image_stored(&self, before: &Image, after: &Image) -> Vec<Event> {
-        let new = after.locations.iter();
-        let new = new.filter(|location| !before.locations.contains(location));
+        // A row that is written again has the same address.
+        let is_new = |new: &&Location| before.locations.iter().all(|old| old.url != new.url);
+        let new: Vec<&Location> = after.locations.iter().filter(is_new).collect();
         // How far an import is, is told with the update.
-        let stored = Image {
+        let mut stored = Image {
             properties: before.properties.clone(),
+            status: before.status,
             ..after.clone()
         };
-        let with_imports = || payload::with_imports(payload::image(&stored), &stored);
-        let mut told: Vec<Event> = new
-            .filter_map(|_| self.info("image.upload", with_imports))
-            .collect();
+        let mut told = Vec::new();
+        for (place, location) in new.iter().enumerate() {
+            if place + 1 == new.len() {
+                stored.status = after.status;
+            }
+            let with_imports = || payload::with_imports(payload::image(&stored), &stored);
+            told.extend(self.info("image.upload", with_imports));
+            if place + 1 < new.len() {
+                let store: Vec<StoreId> = location.store().into_iter().collect();
+                progress::end(&mut stored, &store);
+            }
+        }
         if before.status != Status::Active && after.status == Status::Active {
             told.extend(self.image("image.activate", &stored));
         }
@@ -176,11 +187,12 @@ impl Teller {
         self.info(event_type, || payload::task(task))
     }
 
-    /// `task.success` or `task.failure`, then `task.run`, which Glance tells when it has run, of the
-    /// task as it was made.
+    /// `task.success`, then `task.run`, which Glance tells when it has run, of the task as it was made; or
+    /// `task.failure`, after which it tells no more.
     pub(super) fn task_ended(&self, task: &Task) -> Vec<Event> {
-        let run = self.info("task.run", || payload::task(&pending(task)));
-        self.task(task).into_iter().chain(run).collect()
+        let has_run = task.status == TaskStatus::Success;
+        let run = has_run.then(|| self.info("task.run", || payload::task(&pending(task))));
+        self.task(task).into_iter().chain(run.flatten()).collect()
     }
 
     /// `image.member.create` or `image.member.update`.

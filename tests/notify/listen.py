@@ -58,7 +58,8 @@ def shown(message, queue):
 
 def is_all(heard):
     types = [shown["message"]["event_type"] for shown in heard]
-    return any(map(is_end, heard)) and types.count("task.create") == types.count("task.run")
+    ended = types.count("task.run") + types.count("task.failure")
+    return any(map(is_end, heard)) and types.count("task.create") == ended
 
 
 def is_end(shown):
