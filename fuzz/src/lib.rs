@@ -46,6 +46,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("qed", qed),
     ("range", range),
     ("s3", s3),
+    ("schema", schema),
     ("unpack", unpack),
     ("uri", uri),
     ("vdi", vdi),
@@ -272,6 +273,21 @@ pub fn metadefs(data: &[u8]) {
     if let Ok(file) = CatalogFile::parse(&String::from_utf8_lossy(data)) {
         let written = serde_json::to_string(&file).expect("it is JSON");
         CatalogFile::parse(&written).expect("what is written is read");
+    }
+}
+
+/// An operator's `schema-image.json` in the first line, and what a client sends under it in the rest.
+pub fn schema(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (schema, body) = text.split_once('\n').unwrap_or((&text, ""));
+    let formats = ["raw".to_owned()];
+    let Ok(schemas) = Schemas::new(&formats, &formats, Some(schema)) else {
+        return;
+    };
+    if let Ok(Value::Object(body)) = serde_json::from_str(body)
+        && let Err(violation) = schemas.validate(&body)
+    {
+        assert!(!violation.to_string().is_empty());
     }
 }
 

@@ -66,6 +66,9 @@ pub enum Error {
     /// A `pattern` that is no regular expression.
     #[error(transparent)]
     Pattern(#[from] regex::Error),
+    /// A `$ref` that leads to itself.
+    #[error("a \"$ref\" leads back to itself")]
+    Endless,
 }
 
 impl Schemas {
@@ -80,6 +83,9 @@ impl Schemas {
         let custom: Value = serde_json::from_str(properties_json.unwrap_or(STOCK_PROPERTIES))?;
         let required = merge(&mut properties, custom)?;
         let image = image_schema(&properties, required);
+        if validate::is_endless(&image) {
+            return Err(Error::Endless);
+        }
         let images = collection("images", &image, true);
         let member = json!({"name": "member", "properties": member_properties()});
         let members = collection("members", &member, false);
@@ -98,6 +104,42 @@ impl Schemas {
             registrations: Validator::new(registration_schema())?,
             new_tasks: Validator::new(task)?,
         })
+    }
+
+    /// What the API shows and takes, by the names that the reference has for it.
+    pub fn served(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let Metadefs {
+            namespace,
+            resource_type,
+            property,
+            object,
+            tag,
+            tag_list,
+            nameless: _,
+        } = &self.metadefs;
+        let documents = [
+            ("Image", &self.image),
+            ("Images", &self.images),
+            ("Member", &self.member),
+            ("Members", &self.members),
+            ("Task", &self.task),
+            ("Tasks", &self.tasks),
+            ("Namespace", &namespace.one),
+            ("Namespaces", &namespace.many),
+            ("Association", &resource_type.one),
+            ("Associations", &resource_type.many),
+            ("Property", &property.one),
+            ("Properties", &property.many),
+            ("Object", &object.one),
+            ("Objects", &object.many),
+            ("Tag", &tag.one),
+            ("TagList", &tag_list.one),
+        ];
+        let read = |document: &Bytes| serde_json::from_slice(document).expect("it is JSON");
+        let documents = documents.map(|(name, document)| (name, read(document)));
+        documents
+            .into_iter()
+            .chain([("NewLocation", new_location())])
     }
 
     /// The documents of an image and of images for a caller with these rules about properties.
@@ -198,6 +240,15 @@ fn registration_schema() -> Value {
         "properties": properties,
         "additionalProperties": {"type": "string"},
     })
+}
+
+/// What a service registers. Glance's schema calls its address read-only, and takes it.
+fn new_location() -> Value {
+    let mut location = registration_schema()["properties"]["add_location"].take();
+    if let Some(address) = location["properties"]["url"].as_object_mut() {
+        address.shift_remove("readOnly");
+    }
+    location
 }
 
 /// A list of items; `paged` lists link to their pages.
@@ -329,6 +380,19 @@ mod tests {
                 "'x' is a required property\n\nFailed validating 'required' in schema:"
             )
         );
+    }
+
+    #[test]
+    fn a_reference_that_never_ends_is_refused() {
+        let with = |schema: &str| Schemas::new(&[], &[], Some(schema));
+        let own = r##"{"x": {"$ref": "#/properties/x"}}"##;
+        assert!(matches!(with(own), Err(Error::Endless)));
+        let around =
+            r##"{"x": {"allOf": [{"$ref": "#/properties/y"}]}, "y": {"$ref": "#/properties/x"}}"##;
+        assert!(matches!(with(around), Err(Error::Endless)));
+        // A tree of its own kind ends where the value ends.
+        let tree = r##"{"x": {"items": {"$ref": "#/properties/x"}}}"##;
+        assert!(with(tree).is_ok());
     }
 
     #[test]

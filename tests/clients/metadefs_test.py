@@ -53,6 +53,9 @@ class Metadefs(unittest.TestCase):
         metadef("object", "update", "OS::Own", "o", "--name", "p")
         self.assertEqual(names("object", "list", "OS::Own"), ["p"])
         self.assertEqual(shown("object", "show", "OS::Own", "p")["name"], "p")
+        body = {"name": "p", "properties": {"x": {"title": "X", "type": "string"}}}
+        service.put("/v2/metadefs/namespaces/OS::Own/objects/p", body)
+        self.assertEqual(shown("object", "property", "show", "OS::Own", "p", "x")["title"], "X")
         metadef("object", "delete", "OS::Own", "p")
         metadef("object", "create", "--namespace", "OS::Own", "q")
         metadef("object", "delete", "OS::Own")

@@ -17,6 +17,12 @@ def get(path):
         return json.load(answer)
 
 
+def put(path, body):
+    """Replaces a document of the service."""
+    request = urllib.request.Request(URL + path, json.dumps(body).encode(), method="PUT")
+    urllib.request.urlopen(request).close()
+
+
 def data(size):
     """Bytes that look like no image format, the same in every run."""
     return random.Random(size).randbytes(size)

@@ -125,7 +125,13 @@ DELETE /v2/metadefs/namespaces/NS/objects/WHO
 DELETE /v2/metadefs/namespaces/NS/properties/WHO
 DELETE /v2/metadefs/namespaces/NS/tags/WHO
 DELETE /v2/metadefs/namespaces/NS/resource_types/WHO
+DELETE /v2/metadefs/namespaces/NS/tags
+DELETE /v2/metadefs/namespaces/NS/objects
+DELETE /v2/metadefs/namespaces/NS/properties
 admin: GET /v2/metadefs/namespaces/NS
+admin: POST /v2/metadefs/namespaces/NS/tags/t
+admin: POST /v2/metadefs/namespaces/NS/objects {"name": "o"}
+admin: POST /v2/metadefs/namespaces/NS/properties {"name": "p", "title": "t", "type": "string"}
 "#;
 
 /// What is asked of none.
@@ -133,7 +139,10 @@ const CATALOG: &str = r#"
 GET /v2/metadefs/namespaces
 GET /v2/metadefs/namespaces?limit=1&marker=public
 GET /v2/metadefs/namespaces?marker=private
+GET /v2/metadefs/namespaces?resource_types=T
+GET /v2/metadefs/namespaces?visibility=private
 GET /v2/metadefs/resource_types
+GET /v2/schemas/metadefs/namespace
 POST /v2/metadefs/namespaces {"namespace": "WHO"}
 POST /v2/metadefs/namespaces {"namespace": "WHO", "owner": "{alt}", "objects": [{"name": "x"}]}
 DELETE /v2/metadefs/namespaces/WHO

@@ -55,6 +55,40 @@ impl Validator {
     }
 }
 
+/// Whether a `$ref` leads back to itself without a step into the value, so that no check would end.
+pub(super) fn is_endless(schema: &Value) -> bool {
+    any_within(schema, &|part| leads_back(part, schema, &mut Vec::new()))
+}
+
+fn any_within(value: &Value, holds: &dyn Fn(&Value) -> bool) -> bool {
+    let within = match value {
+        Value::Object(members) => members.values().any(|member| any_within(member, holds)),
+        Value::Array(items) => items.iter().any(|item| any_within(item, holds)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    };
+    within || holds(value)
+}
+
+/// `way` is what has been followed.
+fn leads_back<'a>(schema: &'a Value, root: &'a Value, way: &mut Vec<&'a str>) -> bool {
+    let to = schema.get("$ref").and_then(Value::as_str);
+    if let Some(to) = to {
+        if way.contains(&to) {
+            return true;
+        }
+        let target = to.strip_prefix('#').and_then(|to| root.pointer(to));
+        way.push(to);
+        let found = target.is_some_and(|target| leads_back(target, root, way));
+        way.pop();
+        if found {
+            return true;
+        }
+    }
+    let parts = schema.get("allOf").and_then(Value::as_array);
+    let mut parts = parts.into_iter().flatten();
+    parts.any(|part| leads_back(part, root, way))
+}
+
 fn collect_patterns(
     schema: &Value,
     patterns: &mut HashMap<String, Regex>,
