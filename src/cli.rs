@@ -11,6 +11,7 @@ mod generate;
 mod image;
 mod node;
 mod policy;
+mod progress;
 mod purge;
 mod replicate;
 mod scrub;

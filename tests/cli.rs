@@ -110,6 +110,10 @@ fn the_database_is_made_once() {
     );
     assert!(run("db check").status.success());
     assert!(text(&run("db version").stdout).starts_with("glance: "));
+    assert_eq!(
+        text(&run("db sync --json").stdout),
+        "{\"result\":\"unchanged\"}\n"
+    );
     assert!(folder.path().join("data/fresnel.sqlite").exists());
 }
 
@@ -199,6 +203,9 @@ fn glances_definitions_are_loaded_written_and_loaded_again() {
     let said = format!("namespaces: 0 loaded, {count} merged, 0 left as they were");
     assert_eq!(run(&format!("{load} --merge --prefer-new")), said);
     run("db export-metadefs --path one");
+    let asked: serde_json::Value =
+        serde_json::from_str(&run("db unload-metadefs --dry-run --json")).unwrap();
+    assert_eq!(asked["removed"], count);
     run("db unload-metadefs");
     let said = format!("namespaces: {count} loaded, 0 merged, 0 left as they were");
     assert_eq!(run("db load-metadefs --path one"), said);

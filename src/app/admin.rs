@@ -1,4 +1,4 @@
-//! What an operator does beside running the service. Each returns the sentence to print.
+//! What an operator does beside running the service.
 
 use std::{
     fs,
@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use serde_json::{Value, json};
 
 use crate::{
     config::Config,
@@ -32,28 +33,47 @@ pub use crate::{
     store::{Finding, Verdict},
 };
 
+/// What was done or found: for people, and for programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// A sentence.
+    pub sentence: String,
+    /// An object.
+    pub facts: Value,
+}
+
 /// Creates the schema where there is none, and brings our own tables up to date.
-pub async fn db_sync(config: Config) -> anyhow::Result<String> {
-    let found = open(&config)?.sync().await?;
-    Ok(match found {
-        Check::Ready => "the database was up to date".to_owned(),
-        Check::Empty => "the database is created".to_owned(),
+pub async fn db_sync(config: Config) -> anyhow::Result<Done> {
+    let (result, sentence) = match open(&config)?.sync().await? {
+        Check::Ready => ("unchanged", "the database was up to date"),
+        Check::Empty => ("created", "the database is created"),
         Check::Behind | Check::Newer(_) | Check::Unserved(_) => {
-            "the fresnel_* tables are brought up to date".to_owned()
+            ("upgraded", "the fresnel_* tables are brought up to date")
         }
+    };
+    Ok(Done {
+        sentence: sentence.to_owned(),
+        facts: json!({"result": result}),
     })
 }
 
 /// The version of the schema.
-pub async fn db_version(config: Config) -> anyhow::Result<String> {
-    Ok(open(&config)?.version().await?.to_string())
+pub async fn db_version(config: Config) -> anyhow::Result<Done> {
+    let version = open(&config)?.version().await?.to_string();
+    Ok(Done {
+        facts: json!({"version": version}),
+        sentence: version,
+    })
 }
 
 /// Whether the schema is one that this version serves; an error when it is not.
-pub async fn db_check(config: Config) -> anyhow::Result<String> {
+pub async fn db_check(config: Config) -> anyhow::Result<Done> {
     let check = open(&config)?.check().await?;
     check.ready()?;
-    Ok(check.to_string())
+    Ok(Done {
+        sentence: check.to_string(),
+        facts: json!({"result": "ready"}),
+    })
 }
 
 /// What was looked at before an upgrade.
@@ -150,7 +170,7 @@ pub async fn db_purge(
 }
 
 /// Loads metadata definitions. A file that cannot be read stops it; those before it are loaded.
-pub async fn metadefs_load(config: Config, path: &Path, mode: LoadMode) -> anyhow::Result<String> {
+pub async fn metadefs_load(config: Config, path: &Path, mode: LoadMode) -> anyhow::Result<Done> {
     let db = ready(&config).await?;
     let (mut created, mut merged, mut skipped) = (0, 0, 0);
     for path in catalog(path)? {
@@ -164,19 +184,33 @@ pub async fn metadefs_load(config: Config, path: &Path, mode: LoadMode) -> anyho
             Loaded::Skipped => skipped += 1,
         }
     }
-    Ok(format!(
-        "namespaces: {created} loaded, {merged} merged, {skipped} left as they were"
-    ))
+    Ok(Done {
+        sentence: format!(
+            "namespaces: {created} loaded, {merged} merged, {skipped} left as they were"
+        ),
+        facts: json!({"loaded": created, "merged": merged, "left": skipped}),
+    })
 }
 
 /// Removes all metadata definitions.
-pub async fn metadefs_unload(config: Config) -> anyhow::Result<String> {
-    ready(&config).await?.metadefs_clear().await?;
-    Ok("the metadata definitions are removed".to_owned())
+pub async fn metadefs_unload(config: Config, dry_run: bool) -> anyhow::Result<Done> {
+    let db = ready(&config).await?;
+    let count = metadef::export(&db).await?.len();
+    let word = match dry_run {
+        true => "would be removed",
+        false => {
+            db.metadefs_clear().await?;
+            "are removed"
+        }
+    };
+    Ok(Done {
+        sentence: format!("the metadata definitions of {count} namespaces {word}"),
+        facts: json!({"dry_run": dry_run, "removed": count}),
+    })
 }
 
 /// Writes all metadata definitions to files of a directory.
-pub async fn metadefs_export(config: Config, path: &Path) -> anyhow::Result<String> {
+pub async fn metadefs_export(config: Config, path: &Path) -> anyhow::Result<Done> {
     let files = metadef::export(&ready(&config).await?).await?;
     fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
     for file in &files {
@@ -184,11 +218,11 @@ pub async fn metadefs_export(config: Config, path: &Path) -> anyhow::Result<Stri
         let text = serde_json::to_string_pretty(file)?;
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(format!(
-        "{} namespaces are in {}",
-        files.len(),
-        path.display()
-    ))
+    let (count, path) = (files.len(), path.display().to_string());
+    Ok(Done {
+        sentence: format!("{count} namespaces are in {path}"),
+        facts: json!({"written": count, "path": path}),
+    })
 }
 
 /// A file, or those of a directory in the order of their names.

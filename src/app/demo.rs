@@ -9,6 +9,7 @@ use std::{
     fs,
     io::{self, Write},
     path::PathBuf,
+    sync::Arc,
 };
 
 use anyhow::{Context, ensure};
@@ -27,16 +28,20 @@ use process::{Server, Usage};
 const IMAGE_BYTES: u64 = 1024 * MIB as u64;
 const GIB: f64 = (1024 * MIB) as f64;
 
+/// Hears of what goes on, how many of its bytes are done, and how many they are.
+pub(super) type Watch = Arc<dyn Fn(&str, u64, u64) + Send + Sync>;
+
 /// Creates an image, uploads 1 GiB, downloads it, checks every digest, and prints what it
 /// measured. Of the configuration it takes how the service runs, not where its data is.
-pub async fn demo(config: Config) -> anyhow::Result<()> {
+pub async fn demo(config: Config, watch: Watch) -> anyhow::Result<()> {
     let scratch = Scratch::make()?;
     let content = Content::new();
     say("The digests of 1 GiB ...")?;
     let expected = content.digests().await?;
     say("The service starts ...")?;
     let server = Server::start(&scratch.path, &config).await?;
-    let table = tokio::task::spawn_blocking(move || run(&server, &content, &expected)).await??;
+    let table = tokio::task::spawn_blocking(move || run(&server, &content, &expected, &watch));
+    let table = table.await??;
     say(&table)?;
     Ok(())
 }
@@ -44,11 +49,22 @@ pub async fn demo(config: Config) -> anyhow::Result<()> {
 /// MD5 and SHA-512.
 type Sums = [String; 2];
 
-fn run(server: &Server, content: &Content, expected: &Sums) -> anyhow::Result<String> {
+fn run(
+    server: &Server,
+    content: &Content,
+    expected: &Sums,
+    watch: &Watch,
+) -> anyhow::Result<String> {
     let client = Client::new(server.address());
     let id = client.create()?;
     say(&format!("Image {id}: upload ..."))?;
-    let uploaded = server.measure(|| client.upload(&id, IMAGE_BYTES, |at| content.piece(at)))?;
+    let uploaded = server.measure(|| {
+        client.upload(&id, IMAGE_BYTES, |at| {
+            watch("upload", at, IMAGE_BYTES);
+            content.piece(at)
+        })
+    })?;
+    watch("upload", IMAGE_BYTES, IMAGE_BYTES);
     let record = client.show(&id)?;
     for (key, sum) in ["checksum", "os_hash_value"].iter().zip(expected) {
         ensure!(
@@ -68,6 +84,7 @@ fn run(server: &Server, content: &Content, expected: &Sums) -> anyhow::Result<St
         client.download(&id, |bytes| {
             let same = content.is_at(offset, bytes);
             offset += bytes.len() as u64;
+            watch("download", offset, IMAGE_BYTES);
             ensure!(same, "the download differs before byte {offset}");
             Ok(())
         })?;

@@ -14,7 +14,7 @@ use crate::{
 
 pub use crate::control::{
     recover::{Mended, Outcome as Mending},
-    scrub::{Found, Outcome, Summary, Why, age},
+    scrub::{Found, Outcome, Summary, Told, Why, age},
 };
 
 /// What `fresnel scrub` is asked.
@@ -28,15 +28,11 @@ pub struct Scrub {
     pub dry_run: bool,
 }
 
-/// Scrubs the stores once; `tell` hears of everything that is found.
+/// Scrubs the stores once; `tell` hears of everything that is found, and how far it is.
 ///
 /// # Errors
 /// When a store cannot be opened, or there is none of that name; the database's.
-pub async fn scrub(
-    config: Config,
-    asked: Scrub,
-    tell: &mut (dyn FnMut(&Found) + Send),
-) -> anyhow::Result<Summary> {
+pub async fn scrub(config: Config, asked: Scrub, tell: scrub::Tell<'_>) -> anyhow::Result<Summary> {
     let store = asked.store.as_deref().map(StoreId::new);
     let repair = Repair::begin(config).await?;
     if let Some(store) = &store

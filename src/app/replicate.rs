@@ -46,8 +46,8 @@ const READ_ONLY: [&str; 14] = [
 /// How names of properties begin that are a service's own.
 const RESERVED: &str = "os_glance";
 
-/// Hears of an image how many of its bytes have passed.
-pub type Progress = Arc<dyn Fn(&str, u64) + Send + Sync>;
+/// Hears of an image how many of its bytes have passed, and how many they are.
+pub type Progress = Arc<dyn Fn(&str, u64, u64) + Send + Sync>;
 
 /// Hears what became of an image.
 pub type Tell<'a> = &'a mut (dyn FnMut(&Told) + Send);

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
+    io::{self, Read},
     path::Path,
 };
 
@@ -16,6 +17,9 @@ use crate::{
         hash_method, hash_methods,
     },
 };
+
+/// Hears how many of an image's bytes are read, and how many they are.
+pub type Watch<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// What is to be signed, and with what.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +43,7 @@ pub struct Order<'a> {
 /// # Errors
 /// A file that cannot be read, a key that is of no use, a certificate that is not the key's or that the
 /// service would refuse.
-pub fn sign(order: Order<'_>) -> anyhow::Result<[(&'static str, String); 4]> {
+pub fn sign(order: Order<'_>, watch: Watch<'_>) -> anyhow::Result<[(&'static str, String); 4]> {
     let Some(algorithm) = hash_method(order.hash_method) else {
         let known = hash_methods().collect::<Vec<_>>().join(", ");
         bail!("{:?} is not one of {known}", order.hash_method);
@@ -51,7 +55,7 @@ pub fn sign(order: Order<'_>) -> anyhow::Result<[(&'static str, String); 4]> {
     let certificate = certificate(order.certificate)?;
     signer.check(&certificate)?;
     certificate.check()?;
-    let digest = digest_of(&mut open(order.image)?, algorithm);
+    let digest = digest_of(&mut Watched::open(order.image, watch)?, algorithm);
     let digest = digest.with_context(|| order.image.display().to_string())?;
     Ok([
         (SIGNATURE, signer.sign(algorithm, &digest)?),
@@ -69,6 +73,7 @@ pub fn verify(
     image: &Path,
     certificate_file: &Path,
     properties: &BTreeMap<String, Option<String>>,
+    watch: Watch<'_>,
 ) -> anyhow::Result<()> {
     let declared = Declared::of(properties)?;
     let declared = declared.ok_or_else(|| {
@@ -78,7 +83,7 @@ pub fn verify(
     let certificate = certificate(certificate_file)?;
     certificate.check()?;
     let signature = declared.with(&certificate)?;
-    let digest = digest_of(&mut open(image)?, signature.digest());
+    let digest = digest_of(&mut Watched::open(image, watch)?, signature.digest());
     let digest = digest.with_context(|| image.display().to_string())?;
     Ok(signature.verify(&digest)?)
 }
@@ -100,6 +105,32 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(path).with_context(|| path.display().to_string())
 }
 
-fn open(path: &Path) -> anyhow::Result<File> {
-    File::open(path).with_context(|| path.display().to_string())
+/// A file whose reading is watched.
+struct Watched<'a> {
+    file: File,
+    read_bytes: u64,
+    size_bytes: u64,
+    watch: Watch<'a>,
+}
+
+impl<'a> Watched<'a> {
+    fn open(path: &Path, watch: Watch<'a>) -> anyhow::Result<Self> {
+        let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (size_bytes, file) = opened.with_context(|| path.display().to_string())?;
+        Ok(Self {
+            file,
+            read_bytes: 0,
+            size_bytes,
+            watch,
+        })
+    }
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.read_bytes += read as u64;
+        (self.watch)(self.read_bytes, self.size_bytes);
+        Ok(read)
+    }
 }

@@ -2,32 +2,64 @@
 
 use std::io::{self, Write};
 
+use serde_json::{Value, json};
+
 use super::{Failure, sources::ConfigArgs};
 use crate::config::Effective;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Say all that is wrong with the configuration, with file and line
-    Check(ConfigArgs),
+    Check(Args),
     /// Print every option with its value in force; passwords are masked
-    Show(ConfigArgs),
+    Show(Args),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Check(args) => {
-            let config = args.load()?;
+            let config = args.config.load()?;
+            if args.json {
+                let valid = json!({"valid": true, "warnings": config.warnings});
+                writeln!(io::stdout(), "{valid}")?;
+                return Ok(());
+            }
             for warning in &config.warnings {
                 writeln!(io::stdout(), "warning: {warning}")?;
             }
             writeln!(io::stdout(), "The configuration is valid.")?;
         }
         Command::Show(args) => {
-            let config = args.load()?;
-            io::stdout().write_all(render(&config.effective).as_bytes())?;
+            let config = args.config.load()?;
+            let text = match args.json {
+                true => format!("{:#}\n", as_json(&config.effective)),
+                false => render(&config.effective),
+            };
+            io::stdout().write_all(text.as_bytes())?;
         }
     }
     Ok(())
+}
+
+fn as_json(effective: &[Effective]) -> Value {
+    let options = effective.iter().map(|one| {
+        json!({
+            "section": one.section,
+            "option": one.option.name,
+            "values": one.shown,
+            "place": one.place.as_ref().map(ToString::to_string),
+        })
+    });
+    options.collect()
 }
 
 /// A configuration file that says what is in force: defaults are comments.

@@ -14,14 +14,14 @@ use crate::app::admin::{self, LoadMode, Looked, Readiness};
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Create the schema where there is none, and bring our own tables up to date
-    Sync(ConfigArgs),
+    Sync(PlainArgs),
     /// Print the version of the schema
-    Version(ConfigArgs),
+    Version(PlainArgs),
     /// Say whether the schema is one that this version serves
-    Check(ConfigArgs),
+    Check(PlainArgs),
     /// Say whether this version can take over: the configuration, the policy, the database and what
     /// others have under way in it
-    UpgradeCheck(UpgradeArgs),
+    UpgradeCheck(PlainArgs),
     /// Remove rows that have been deleted for long, of all tables but the images'
     Purge(purge::Args),
     /// Remove rows of the images table that have been deleted for long. Their ids may be used again
@@ -32,14 +32,14 @@ pub(super) enum Command {
     LoadMetadefs(LoadArgs),
     /// Remove all metadata definitions
     #[command(alias = "unload_metadefs")]
-    UnloadMetadefs(ConfigArgs),
+    UnloadMetadefs(UnloadArgs),
     /// Write all metadata definitions to JSON files, one a namespace
     #[command(alias = "export_metadefs")]
     ExportMetadefs(ExportArgs),
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct UpgradeArgs {
+pub(super) struct PlainArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Print JSON
@@ -68,6 +68,21 @@ pub(super) struct LoadArgs {
     /// With --merge: make a namespace that is there anew
     #[arg(long, requires = "merge")]
     overwrite: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct UnloadArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Remove nothing, and print what would be removed
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -77,6 +92,9 @@ pub(super) struct ExportArgs {
     /// The directory to write to
     #[arg(long, default_value = DEFAULT_PATH)]
     path: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Where Glance has them.
@@ -94,28 +112,42 @@ impl LoadArgs {
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
-    let said = match command {
-        Command::Sync(args) => block_on(admin::db_sync(args.load()?))?,
-        Command::Version(args) => block_on(admin::db_version(args.load()?))?,
-        Command::Check(args) => block_on(admin::db_check(args.load()?))?,
+    let (json, done) = match command {
+        Command::Sync(args) => (args.json, block_on(admin::db_sync(args.config.load()?))?),
+        Command::Version(args) => (args.json, block_on(admin::db_version(args.config.load()?))?),
+        Command::Check(args) => (args.json, block_on(admin::db_check(args.config.load()?))?),
         Command::UpgradeCheck(args) => return upgrade_check(args),
         Command::Purge(args) => return purge::rows(args),
         Command::PurgeImagesTable(args) => return purge::images(args),
-        Command::LoadMetadefs(args) => block_on(admin::metadefs_load(
-            args.config.load()?,
-            &args.path,
-            args.mode(),
-        ))?,
-        Command::UnloadMetadefs(args) => block_on(admin::metadefs_unload(args.load()?))?,
+        Command::LoadMetadefs(args) => {
+            let (config, path) = (args.config.load()?, &args.path);
+            let loaded = block_on(admin::metadefs_load(config, path, args.mode()))?;
+            (args.json, loaded)
+        }
+        Command::UnloadMetadefs(args) => {
+            let config = args.config.load()?;
+            (
+                args.json,
+                block_on(admin::metadefs_unload(config, args.dry_run))?,
+            )
+        }
         Command::ExportMetadefs(args) => {
-            block_on(admin::metadefs_export(args.config.load()?, &args.path))?
+            let config = args.config.load()?;
+            (
+                args.json,
+                block_on(admin::metadefs_export(config, &args.path))?,
+            )
         }
     };
-    writeln!(io::stdout(), "{said}")?;
+    let line = match json {
+        true => done.facts.to_string(),
+        false => done.sentence,
+    };
+    writeln!(io::stdout(), "{line}")?;
     Ok(())
 }
 
-fn upgrade_check(args: &UpgradeArgs) -> Result<(), Failure> {
+fn upgrade_check(args: &PlainArgs) -> Result<(), Failure> {
     let config = args.config.load()?;
     let looked = block_on(async { Ok(admin::upgrade_check(config).await) })?;
     let text = match args.json {

@@ -51,6 +51,9 @@ pub(super) struct Restore {
     config: ConfigArgs,
     /// Its id
     image: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
@@ -61,7 +64,11 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
         Command::Restore(args) => {
             let image = ImageId::new(args.image.as_str());
             block_on(repair::restore(args.config.load()?, &image))?;
-            writeln!(io::stdout(), "image {image} is active")?;
+            let line = match args.json {
+                true => json!({"image": image.as_str(), "status": "active"}).to_string(),
+                false => format!("image {image} is active"),
+            };
+            writeln!(io::stdout(), "{line}")?;
             Ok(())
         }
     }

@@ -1,13 +1,17 @@
 //! `fresnel db purge` and `fresnel db purge-images-table`
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     time::Duration,
 };
 
 use serde_json::{Value, json};
 
-use super::{Failure, block_on, sources::ConfigArgs};
+use super::{
+    Failure, block_on,
+    progress::{Progress, Unit},
+    sources::ConfigArgs,
+};
 use crate::app::admin::{self, Purge, PurgeOutcome, Purged};
 
 const DAY: Duration = Duration::from_secs(86400);
@@ -55,23 +59,15 @@ fn run(args: &Args, tables: &[Purged], default_days: u32) -> Result<(), Failure>
         rows_max: u64::try_from(args.max_rows).ok(),
         dry_run: args.dry_run,
     };
-    let mut err = io::stderr();
-    let shows = err.is_terminal() && !args.json;
-    let mut tell = |table: Purged, removed: u64| {
-        if shows {
-            // Who looks on is told; what is printed says the same again.
-            let _ = write!(err, "\r{}: {removed} ", table.table());
-        }
-    };
+    let progress = Progress::new(Unit::Pieces("rows"), !args.json);
+    let mut tell = |table: Purged, removed: u64| progress.at(table.table(), removed, None);
     let purged = block_on(admin::db_purge(
         args.config.load()?,
         tables,
         &options,
         &mut tell,
     ))?;
-    if shows {
-        let _ = write!(io::stderr(), "\r");
-    }
+    progress.hide();
     let text = match args.json {
         true => format!("{:#}\n", as_json(&purged, days, args.dry_run)),
         false => purged

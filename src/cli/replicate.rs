@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -10,9 +10,12 @@ use std::{
 use anyhow::{Context, anyhow};
 use serde_json::json;
 
-use super::{Failure, block_on};
+use super::{
+    Failure, block_on,
+    progress::{Progress, Unit},
+};
 use crate::{
-    app::replicate::{self, Options, Origin, Outcome, Progress, Service, Told},
+    app::replicate::{self, Options, Origin, Outcome, Service, Told},
     base::secret::Secret,
 };
 
@@ -156,10 +159,14 @@ impl Args {
         &self,
         work: impl AsyncFnOnce(&Options, replicate::Tell<'_>) -> anyhow::Result<()>,
     ) -> Result<(), Failure> {
+        let progress = Progress::new(Unit::Bytes, !self.json);
+        let line = progress.clone();
         let options = Options {
             meta_only: self.meta_only,
             left_out: self.left_out.clone(),
-            progress: progress(!self.json),
+            progress: Arc::new(move |image: &str, passed_bytes, size_bytes| {
+                line.at(image, passed_bytes, Some(size_bytes));
+            }),
         };
         let (mut printed, mut out, mut wrong) = (Ok(()), io::stdout(), 0);
         let mut tell = |told: &Told| {
@@ -168,6 +175,7 @@ impl Args {
                 true => as_json(told),
                 false => as_text(told),
             };
+            progress.hide();
             if printed.is_ok() {
                 printed = writeln!(out, "{line}");
             }
@@ -179,24 +187,6 @@ impl Args {
             wrong => Err(anyhow!("{wrong} images are not as they should be").into()),
         }
     }
-}
-
-/// Shows on a terminal how far the image is that passes.
-fn progress(shows: bool) -> Progress {
-    const STEP_BYTES: u64 = 64 << 20;
-    if !shows || !io::stderr().is_terminal() {
-        return Arc::new(|_, _| {});
-    }
-    let last = parking_lot::Mutex::new(0);
-    Arc::new(move |image, passed_bytes| {
-        let step = passed_bytes / STEP_BYTES;
-        let mut last = last.lock();
-        if *last != step {
-            *last = step;
-            // Who looks on is told; what is printed says the same again.
-            let _ = write!(io::stderr(), "\r{image}: {} MiB\r", passed_bytes >> 20);
-        }
-    })
 }
 
 fn is_wrong(outcome: &Outcome) -> bool {

@@ -8,8 +8,12 @@ use std::{
 use anyhow::anyhow;
 use serde_json::json;
 
-use super::{Failure, age, block_on, sources::ConfigArgs};
-use crate::app::repair::{self, Found, Outcome, Scrub, Why};
+use super::{
+    Failure, age, block_on,
+    progress::{Progress, Unit},
+    sources::ConfigArgs,
+};
+use crate::app::repair::{self, Found, Outcome, Scrub, Told, Why};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -41,7 +45,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     let mut out = io::stdout();
     let mut printed = Ok(());
-    let mut tell = |found: &Found| {
+    let progress = Progress::new(Unit::Pieces("objects"), !args.json);
+    let mut tell = |told: Told<'_>| {
+        let found = match told {
+            Told::Looked(store, count) => return progress.at(store.as_str(), count, None),
+            Told::Found(found) => found,
+        };
+        progress.hide();
         let line = match args.json {
             true => as_json(found),
             false => as_text(found),
@@ -51,6 +61,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
     };
     let summary = block_on(repair::scrub(config, asked, &mut tell))?;
+    progress.hide();
     printed?;
     if !args.json {
         let word = if args.dry_run {

@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 
 use anyhow::anyhow;
+use serde_json::json;
 
 use super::{Failure, block_on, sources::ConfigArgs};
-use crate::app::admin::{self, Verdict};
+use crate::app::admin::{self, Finding, Verdict};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -19,6 +20,9 @@ pub(super) struct Check {
     config: ConfigArgs,
     /// Only this store
     store: Option<String>,
+    /// Print JSON, an object a line
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
@@ -29,7 +33,11 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     let mut wrong = 0;
     for (store, findings) in &checked {
         for finding in findings {
-            writeln!(out, "{store}: {finding}")?;
+            let line = match check.json {
+                true => as_json(store, finding),
+                false => format!("{store}: {finding}"),
+            };
+            writeln!(out, "{line}")?;
             wrong += usize::from(finding.verdict == Verdict::Wrong);
         }
     }
@@ -38,4 +46,13 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
         1 => Err(anyhow!("one thing is wrong").into()),
         many => Err(anyhow!("{many} things are wrong").into()),
     }
+}
+
+fn as_json(store: &str, finding: &Finding) -> String {
+    let verdict = match finding.verdict {
+        Verdict::Good => "good",
+        Verdict::Doubtful => "doubtful",
+        Verdict::Wrong => "wrong",
+    };
+    json!({"store": store, "verdict": verdict, "finding": finding.text}).to_string()
 }

@@ -97,8 +97,17 @@ pub struct Summary {
     pub unlisted: Vec<(StoreId, String)>,
 }
 
-/// Told of everything that is found, as it is found.
-pub type Tell<'a> = &'a mut (dyn FnMut(&Found) + Send);
+/// What is told while it goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// Something was found.
+    Found(&'a Found),
+    /// So many entries of the store were looked at.
+    Looked(&'a StoreId, u64),
+}
+
+/// Told of everything that is found, as it is found, and of how far it is.
+pub type Tell<'a> = &'a mut (dyn FnMut(Told<'_>) + Send);
 
 struct Scrub<'a> {
     control: &'a Control,
@@ -232,7 +241,10 @@ impl Scrub<'_> {
             let store = store.clone();
             tokio::spawn(async move { store.list(sender).await })
         };
+        let mut looked = 0;
         while let Some(entry) = listed.recv().await {
+            looked += 1;
+            (self.tell)(Told::Looked(store.id(), looked));
             if let Some(found) = self.examine(store, entry, known).await? {
                 self.say(found);
             }
@@ -345,7 +357,7 @@ impl Scrub<'_> {
             Outcome::Kept(_) => &mut self.summary.kept,
         };
         *count += 1;
-        (self.tell)(&found);
+        (self.tell)(Told::Found(&found));
     }
 }
 

@@ -97,3 +97,34 @@ fn what_the_service_would_refuse_is_not_signed() {
     });
     assert_refused(&over, &format!("{SIGN} x"), "outside its valid date range");
 }
+
+/// Long work shows how far it is on a terminal, on which `script` runs it, and nowhere else.
+#[test]
+fn progress_is_for_terminals() {
+    let author = Author::new("ECC_SECP384R1");
+    let folder = folder(&author);
+    let image = fs::File::create(folder.path().join("image")).unwrap();
+    // A hole: hashed for a second, and no disk is read.
+    image.set_len(1 << 29).unwrap();
+    let words = format!("{SIGN} {}", author.id);
+    let plain = fresnel(folder.path(), &words);
+    assert!(
+        plain.status.success() && plain.stderr.is_empty(),
+        "{plain:?}"
+    );
+    let command = format!("{} {words}", env!("CARGO_BIN_EXE_fresnel"));
+    let on_terminal = |command: &str| {
+        let mut script = Command::new("script");
+        script.args(["-qec", command, "/dev/null"]);
+        script.current_dir(folder.path()).output().unwrap()
+    };
+    let shown = on_terminal(&command);
+    let shown = text(&shown.stdout);
+    assert!(
+        shown.contains("image: [") && shown.contains(" of 512 MiB"),
+        "{shown}"
+    );
+    assert!(shown.contains("img_signature="), "{shown}");
+    let quiet = on_terminal(&format!("{command} --json"));
+    assert!(!text(&quiet.stdout).contains("MiB"), "{quiet:?}");
+}

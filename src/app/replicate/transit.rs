@@ -23,6 +23,7 @@ pub(super) struct Checked {
     sums: Option<digest::Stream>,
     expected: String,
     image: String,
+    size_bytes: u64,
     passed_bytes: u64,
     progress: Progress,
     /// The last piece, which is handed on when it is known whether all are right.
@@ -55,6 +56,7 @@ impl Checked {
             sums: Some(engine.open(&[algorithm])),
             expected: expected.to_owned(),
             image: super::id_of(image).to_owned(),
+            size_bytes: super::size_of(image),
             passed_bytes: 0,
             progress: progress.clone(),
             held: None,
@@ -83,7 +85,7 @@ impl Checked {
                 sums.feed(&Chunk::new(piece.clone())).await;
             }
             self.passed_bytes += piece.len() as u64;
-            (self.progress)(&self.image, self.passed_bytes);
+            (self.progress)(&self.image, self.passed_bytes, self.size_bytes);
             if let Some(before) = self.held.replace(piece) {
                 return Some(Ok(before));
             }
@@ -114,7 +116,7 @@ mod tests {
         let bytes = Box::pin(stream::iter(pieces));
         let image = json!({"id": "x", "checksum": checksum});
         let engine = Engine::new(1).unwrap();
-        let progress: Progress = Arc::new(|_, _| {});
+        let progress: Progress = Arc::new(|_, _, _| {});
         let checked = Checked::new(bytes, &image, &engine, &progress).unwrap();
         let pieces: Vec<Bytes> = checked.stream().try_collect().await?;
         Ok(pieces.concat())

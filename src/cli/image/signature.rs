@@ -8,11 +8,14 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     app::signature::{self, Order},
-    cli::Failure,
+    cli::{
+        Failure,
+        progress::{Progress, Unit},
+    },
 };
 
 #[derive(Debug, clap::Args)]
@@ -49,17 +52,21 @@ pub(in crate::cli) struct Verify {
     /// File with the image's properties: what `sign` prints, or the image itself in JSON
     #[arg(long, value_name = "FILE")]
     properties: PathBuf,
+    /// Print JSON, one object
+    #[arg(long)]
+    json: bool,
 }
 
 pub(in crate::cli) fn sign(args: &Sign) -> Result<(), Failure> {
-    let properties = signature::sign(Order {
+    let order = Order {
         image: &args.file,
         key: &args.key,
         passphrase: args.passphrase_file.as_deref(),
         certificate: &args.certificate,
         certificate_id: &args.certificate_id,
         hash_method: &args.hash_method,
-    })?;
+    };
+    let properties = signature::sign(order, &mut reading(&args.file, args.json))?;
     let mut out = io::stdout();
     if args.json {
         let named = properties.map(|(name, value)| (name.to_owned(), Value::from(value)));
@@ -74,13 +81,29 @@ pub(in crate::cli) fn sign(args: &Sign) -> Result<(), Failure> {
 
 pub(in crate::cli) fn verify(args: &Verify) -> Result<(), Failure> {
     let properties = properties(&args.properties)?;
-    signature::verify(&args.file, &args.certificate, &properties)?;
-    writeln!(
-        io::stdout(),
-        "the signature of {} is good",
-        args.file.display()
-    )?;
+    let mut watch = reading(&args.file, args.json);
+    signature::verify(&args.file, &args.certificate, &properties, &mut watch)?;
+    let file = args.file.display();
+    let line = match args.json {
+        true => json!({"file": file.to_string(), "signature": "good"}).to_string(),
+        false => format!("the signature of {file} is good"),
+    };
+    writeln!(io::stdout(), "{line}")?;
     Ok(())
+}
+
+/// Shows how far the reading of the file is.
+fn reading(path: &Path, json: bool) -> impl FnMut(u64, u64) {
+    let progress = Progress::new(Unit::Bytes, !json);
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    move |read_bytes, size_bytes| match read_bytes < size_bytes {
+        true => progress.at(&name, read_bytes, Some(size_bytes)),
+        false => progress.hide(),
+    }
 }
 
 /// Lines of `name=value`, or an object of JSON.
