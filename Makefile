@@ -30,6 +30,9 @@ barbican: lab # signed images, with their certificates in a real Barbican
 imports: lab # imports to several stores, and what is told of images and imports, beside Glance; tokens that end meanwhile
 	cargo test --test tests -- --ignored imports events_are_those
 
+reference: lab # what the API's own document promises, asked at length
+	cargo test --test tests the_reference_keeps -- --include-ignored
+
 lint: tools # style, and what the machine can see of correctness
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -81,4 +84,4 @@ lab-down: # ends them
 tools: # what building and testing need beside Rust
 	tests/lab/packages build-essential curl perl qemu-utils
 
-.PHONY: run demo test built functional tempest swift imports barbican lint bench bench-rbd bench-s3 bench-cache fuzz sanitize deny lab lab-down tools
+.PHONY: run demo test built functional tempest swift imports barbican reference lint bench bench-rbd bench-s3 bench-cache fuzz sanitize deny lab lab-down tools

@@ -7,6 +7,8 @@ pub mod extract;
 pub mod filter;
 pub mod healthcheck;
 mod identity;
+mod openapi;
+mod operation;
 pub mod patch;
 mod proxy;
 mod route;
@@ -20,6 +22,7 @@ use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use ::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use async_trait::async_trait;
+use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
 use crate::{
@@ -38,194 +41,217 @@ use v2::{
     cache, discovery, fresnel, image_actions, image_data, image_import, image_locations,
     image_members, image_tags, images,
     metadefs::{namespaces, objects, properties, resource_types, tags},
-    schemas, stores, tasks,
+    reference, schemas, stores, tasks,
 };
 
 /// The result of a handler.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Every route under `/v2`. Order within a route is the order of `Allow`.
+/// Every route under `/v2`, and what each promises. Order within a route is the order of `Allow`.
 ///
 /// `bare` endpoints refuse a request body (reference A.1.3).
 #[rustfmt::skip]
 const ROUTES: &[Route] = &[
     Route::new("/images", &[
-        Endpoint::new("GET", to!(images::list)),
-        Endpoint::new("POST", to!(images::create)),
+        Endpoint::new("GET", to!(images::list), images::LIST),
+        Endpoint::new("POST", to!(images::create), images::CREATE),
     ]),
     Route::new("/images/{image}", &[
-        Endpoint::bare("GET", to!(images::show)),
-        Endpoint::new("PATCH", to!(images::update)),
-        Endpoint::bare("DELETE", to!(images::delete)),
+        Endpoint::bare("GET", to!(images::show), images::SHOW),
+        Endpoint::new("PATCH", to!(images::update), images::UPDATE),
+        Endpoint::bare("DELETE", to!(images::delete), images::DELETE),
     ]),
     Route::new("/images/{image}/actions/deactivate", &[
-        Endpoint::bare("POST", to!(image_actions::deactivate)),
+        Endpoint::bare("POST", to!(image_actions::deactivate), image_actions::DEACTIVATE),
     ]),
     Route::new("/images/{image}/actions/reactivate", &[
-        Endpoint::bare("POST", to!(image_actions::reactivate)),
+        Endpoint::bare("POST", to!(image_actions::reactivate), image_actions::REACTIVATE),
     ]),
     Route::new("/images/{image}/file", &[
-        Endpoint::bare("GET", to!(image_data::download)),
-        Endpoint::new("PUT", to!(image_data::upload)),
+        Endpoint::bare("GET", to!(image_data::download), image_data::DOWNLOAD),
+        Endpoint::new("PUT", to!(image_data::upload), image_data::UPLOAD),
     ]),
     Route::new("/images/{image}/import", &[
-        Endpoint::new("POST", to!(image_import::import)),
+        Endpoint::new("POST", to!(image_import::import), image_import::IMPORT),
     ]),
     Route::new("/images/{image}/locations", &[
-        Endpoint::bare("GET", to!(image_locations::list)),
-        Endpoint::new("POST", to!(image_locations::add)),
+        Endpoint::bare("GET", to!(image_locations::list), image_locations::LIST),
+        Endpoint::new("POST", to!(image_locations::add), image_locations::ADD),
     ]),
     Route::new("/images/{image}/members", &[
-        Endpoint::bare("GET", to!(image_members::list)),
-        Endpoint::new("POST", to!(image_members::create)),
+        Endpoint::bare("GET", to!(image_members::list), image_members::LIST),
+        Endpoint::new("POST", to!(image_members::create), image_members::CREATE),
     ]),
     Route::new("/images/{image}/members/{member}", &[
-        Endpoint::bare("GET", to!(image_members::show)),
-        Endpoint::new("PUT", to!(image_members::update)),
-        Endpoint::bare("DELETE", to!(image_members::delete)),
+        Endpoint::bare("GET", to!(image_members::show), image_members::SHOW),
+        Endpoint::new("PUT", to!(image_members::update), image_members::UPDATE),
+        Endpoint::bare("DELETE", to!(image_members::delete), image_members::DELETE),
     ]),
     Route::new("/images/{image}/stage", &[
-        Endpoint::new("PUT", to!(image_import::stage)),
+        Endpoint::new("PUT", to!(image_import::stage), image_import::STAGE),
     ]),
     Route::new("/images/{image}/tags/{tag}", &[
-        Endpoint::bare("PUT", to!(image_tags::add)),
-        Endpoint::bare("DELETE", to!(image_tags::remove)),
+        Endpoint::bare("PUT", to!(image_tags::add), image_tags::ADD),
+        Endpoint::bare("DELETE", to!(image_tags::remove), image_tags::REMOVE),
     ]),
-    Route::new("/stores/{store}/{image}", &[Endpoint::bare("DELETE", to!(stores::delete))]),
+    Route::new("/stores/{store}/{image}", &[
+        Endpoint::bare("DELETE", to!(stores::delete), stores::DELETE),
+    ]),
     Route::lax("/images/{image}/tasks", &[
-        Endpoint::bare("GET", to!(image_import::tasks)),
+        Endpoint::bare("GET", to!(image_import::tasks), image_import::TASKS),
     ]),
-    Route::new("/schemas/image", &[Endpoint::bare("GET", to!(schemas::image))]),
-    Route::new("/schemas/images", &[Endpoint::bare("GET", to!(schemas::images))]),
-    Route::new("/schemas/member", &[Endpoint::bare("GET", to!(schemas::member))]),
-    Route::new("/schemas/members", &[Endpoint::bare("GET", to!(schemas::members))]),
-    Route::new("/schemas/task", &[Endpoint::bare("GET", to!(schemas::task))]),
-    Route::new("/schemas/tasks", &[Endpoint::bare("GET", to!(schemas::tasks))]),
+    Route::new("/schemas/image", &[
+        Endpoint::bare("GET", to!(schemas::image), schemas::of("Show the schema of an image")),
+    ]),
+    Route::new("/schemas/images", &[
+        Endpoint::bare("GET", to!(schemas::images), schemas::of("Show the schema of a list of images")),
+    ]),
+    Route::new("/schemas/member", &[
+        Endpoint::bare("GET", to!(schemas::member), schemas::of("Show the schema of a member")),
+    ]),
+    Route::new("/schemas/members", &[
+        Endpoint::bare("GET", to!(schemas::members), schemas::of("Show the schema of a list of members")),
+    ]),
+    Route::new("/schemas/task", &[
+        Endpoint::bare("GET", to!(schemas::task), schemas::of("Show the schema of a task")),
+    ]),
+    Route::new("/schemas/tasks", &[
+        Endpoint::bare("GET", to!(schemas::tasks), schemas::of("Show the schema of a list of tasks")),
+    ]),
     Route::new("/schemas/metadefs/namespace", &[
-        Endpoint::bare("GET", to!(schemas::metadef_namespace)),
+        Endpoint::bare("GET", to!(schemas::metadef_namespace), schemas::of("Show the schema of a namespace")),
     ]),
     Route::new("/schemas/metadefs/namespaces", &[
-        Endpoint::bare("GET", to!(schemas::metadef_namespaces)),
+        Endpoint::bare("GET", to!(schemas::metadef_namespaces), schemas::of("Show the schema of a list of namespaces")),
     ]),
     Route::new("/schemas/metadefs/resource_type", &[
-        Endpoint::bare("GET", to!(schemas::metadef_resource_type)),
+        Endpoint::bare("GET", to!(schemas::metadef_resource_type), schemas::of("Show the schema of an association with a resource type")),
     ]),
     Route::new("/schemas/metadefs/resource_types", &[
-        Endpoint::bare("GET", to!(schemas::metadef_resource_types)),
+        Endpoint::bare("GET", to!(schemas::metadef_resource_types), schemas::of("Show the schema of a list of associations")),
     ]),
     Route::new("/schemas/metadefs/property", &[
-        Endpoint::bare("GET", to!(schemas::metadef_property)),
+        Endpoint::bare("GET", to!(schemas::metadef_property), schemas::of("Show the schema of a property")),
     ]),
     Route::new("/schemas/metadefs/properties", &[
-        Endpoint::bare("GET", to!(schemas::metadef_properties)),
+        Endpoint::bare("GET", to!(schemas::metadef_properties), schemas::of("Show the schema of properties by their names")),
     ]),
     Route::new("/schemas/metadefs/object", &[
-        Endpoint::bare("GET", to!(schemas::metadef_object)),
+        Endpoint::bare("GET", to!(schemas::metadef_object), schemas::of("Show the schema of an object")),
     ]),
     Route::new("/schemas/metadefs/objects", &[
-        Endpoint::bare("GET", to!(schemas::metadef_objects)),
+        Endpoint::bare("GET", to!(schemas::metadef_objects), schemas::of("Show the schema of a list of objects")),
     ]),
-    Route::new("/schemas/metadefs/tag", &[Endpoint::bare("GET", to!(schemas::metadef_tag))]),
-    Route::new("/schemas/metadefs/tags", &[Endpoint::bare("GET", to!(schemas::metadef_tags))]),
+    Route::new("/schemas/metadefs/tag", &[
+        Endpoint::bare("GET", to!(schemas::metadef_tag), schemas::of("Show the schema of a tag")),
+    ]),
+    Route::new("/schemas/metadefs/tags", &[
+        Endpoint::bare("GET", to!(schemas::metadef_tags), schemas::of("Show the schema of a list of tags")),
+    ]),
     Route::new("/metadefs/resource_types", &[
-        Endpoint::bare("GET", to!(resource_types::list)),
-        Endpoint::new("POST", to!(resource_types::create)),
+        Endpoint::bare("GET", to!(resource_types::list), resource_types::LIST),
+        Endpoint::new("POST", to!(resource_types::create), resource_types::CREATE),
     ]),
     Route::new("/metadefs/resource_types/{resource_type}", &[
-        Endpoint::bare("DELETE", to!(resource_types::delete)),
+        Endpoint::bare("DELETE", to!(resource_types::delete), resource_types::DELETE),
     ]),
     Route::new("/metadefs/namespaces", &[
-        Endpoint::new("GET", to!(namespaces::list)),
-        Endpoint::new("POST", to!(namespaces::create)),
+        Endpoint::new("GET", to!(namespaces::list), namespaces::LIST),
+        Endpoint::new("POST", to!(namespaces::create), namespaces::CREATE),
     ]),
     Route::new("/metadefs/namespaces/{namespace}", &[
-        Endpoint::bare("GET", to!(namespaces::show)),
-        Endpoint::new("PUT", to!(namespaces::update)),
-        Endpoint::bare("DELETE", to!(namespaces::delete)),
+        Endpoint::bare("GET", to!(namespaces::show), namespaces::SHOW),
+        Endpoint::new("PUT", to!(namespaces::update), namespaces::UPDATE),
+        Endpoint::bare("DELETE", to!(namespaces::delete), namespaces::DELETE),
     ]),
     Route::new("/metadefs/namespaces/{namespace}/resource_types", &[
-        Endpoint::bare("GET", to!(resource_types::associations)),
-        Endpoint::new("POST", to!(resource_types::associate)),
+        Endpoint::bare("GET", to!(resource_types::associations), resource_types::ASSOCIATIONS),
+        Endpoint::new("POST", to!(resource_types::associate), resource_types::ASSOCIATE),
     ]),
     Route::new("/metadefs/namespaces/{namespace}/resource_types/{resource_type}", &[
-        Endpoint::bare("DELETE", to!(resource_types::dissociate)),
+        Endpoint::bare("DELETE", to!(resource_types::dissociate), resource_types::DISSOCIATE),
     ]),
     Route::new("/metadefs/namespaces/{namespace}/properties", &[
-        Endpoint::bare("GET", to!(properties::list)),
-        Endpoint::new("POST", to!(properties::create)),
-        Endpoint::new("DELETE", to!(namespaces::delete_properties)),
+        Endpoint::bare("GET", to!(properties::list), properties::LIST),
+        Endpoint::new("POST", to!(properties::create), properties::CREATE),
+        Endpoint::new("DELETE", to!(namespaces::delete_properties), namespaces::DELETE_PROPERTIES),
     ]),
     Route::new("/metadefs/namespaces/{namespace}/properties/{property}", &[
-        Endpoint::new("GET", to!(properties::show)),
-        Endpoint::new("PUT", to!(properties::update)),
-        Endpoint::new("DELETE", to!(properties::delete)),
+        Endpoint::new("GET", to!(properties::show), properties::SHOW),
+        Endpoint::new("PUT", to!(properties::update), properties::UPDATE),
+        Endpoint::new("DELETE", to!(properties::delete), properties::DELETE),
     ]),
     Route::new("/metadefs/namespaces/{namespace}/objects", &[
-        Endpoint::new("GET", to!(objects::list)),
-        Endpoint::new("POST", to!(objects::create)),
-        Endpoint::new("DELETE", to!(namespaces::delete_objects)),
+        Endpoint::new("GET", to!(objects::list), objects::LIST),
+        Endpoint::new("POST", to!(objects::create), objects::CREATE),
+        Endpoint::new("DELETE", to!(namespaces::delete_objects), namespaces::DELETE_OBJECTS),
     ]),
     Route::new("/metadefs/namespaces/{namespace}/objects/{object}", &[
-        Endpoint::bare("GET", to!(objects::show)),
-        Endpoint::new("PUT", to!(objects::update)),
-        Endpoint::bare("DELETE", to!(objects::delete)),
+        Endpoint::bare("GET", to!(objects::show), objects::SHOW),
+        Endpoint::new("PUT", to!(objects::update), objects::UPDATE),
+        Endpoint::bare("DELETE", to!(objects::delete), objects::DELETE),
     ]),
     Route::new("/metadefs/namespaces/{namespace}/tags", &[
-        Endpoint::new("GET", to!(tags::list)),
-        Endpoint::new("POST", to!(tags::create_many)),
-        Endpoint::new("DELETE", to!(namespaces::delete_tags)),
+        Endpoint::new("GET", to!(tags::list), tags::LIST),
+        Endpoint::new("POST", to!(tags::create_many), tags::CREATE_MANY),
+        Endpoint::new("DELETE", to!(namespaces::delete_tags), namespaces::DELETE_TAGS),
     ]),
     Route::new("/metadefs/namespaces/{namespace}/tags/{tag}", &[
-        Endpoint::bare("GET", to!(tags::show)),
-        Endpoint::bare("POST", to!(tags::create)),
-        Endpoint::new("PUT", to!(tags::update)),
-        Endpoint::bare("DELETE", to!(tags::delete)),
+        Endpoint::bare("GET", to!(tags::show), tags::SHOW),
+        Endpoint::bare("POST", to!(tags::create), tags::CREATE),
+        Endpoint::new("PUT", to!(tags::update), tags::UPDATE),
+        Endpoint::bare("DELETE", to!(tags::delete), tags::DELETE),
     ]),
-    Route::new("/info/import", &[Endpoint::bare("GET", to!(discovery::import))]),
-    Route::new("/info/stores", &[Endpoint::bare("GET", to!(discovery::stores))]),
-    Route::new("/info/stores/detail", &[Endpoint::bare("GET", to!(discovery::stores_detail))]),
+    Route::new("/info/import", &[Endpoint::bare("GET", to!(discovery::import), discovery::IMPORT)]),
+    Route::new("/info/stores", &[Endpoint::bare("GET", to!(discovery::stores), discovery::STORES)]),
+    Route::new("/info/stores/detail", &[
+        Endpoint::bare("GET", to!(discovery::stores_detail), discovery::STORES_DETAIL),
+    ]),
     Route::new("/info/property-protections", &[
-        Endpoint::bare("GET", to!(discovery::property_protections)),
+        Endpoint::bare("GET", to!(discovery::property_protections), discovery::PROPERTY_PROTECTIONS),
     ]),
     Route::new("/cache", &[
-        Endpoint::bare("GET", to!(cache::list)),
-        Endpoint::new("DELETE", to!(cache::clear)),
+        Endpoint::bare("GET", to!(cache::list), cache::LIST),
+        Endpoint::new("DELETE", to!(cache::clear), cache::CLEAR),
     ]),
-    Route::new("/cache/clean", &[Endpoint::new("POST", to!(cache::clean))]),
-    Route::new("/cache/prune", &[Endpoint::new("POST", to!(cache::prune))]),
-    Route::new("/cache/nodes/{image}", &[Endpoint::bare("GET", to!(cache::nodes))]),
+    Route::new("/cache/clean", &[Endpoint::new("POST", to!(cache::clean), cache::CLEAN)]),
+    Route::new("/cache/prune", &[Endpoint::new("POST", to!(cache::prune), cache::PRUNE)]),
+    Route::new("/cache/nodes/{image}", &[Endpoint::bare("GET", to!(cache::nodes), cache::NODES)]),
     Route::new("/cache/{image}", &[
-        Endpoint::new("DELETE", to!(cache::forget)),
-        Endpoint::new("PUT", to!(cache::queue)),
+        Endpoint::new("DELETE", to!(cache::forget), cache::FORGET),
+        Endpoint::new("PUT", to!(cache::queue), cache::QUEUE),
     ]),
     Route::lax("/cached_images", &[
-        Endpoint::new("GET", to!(cache::old_cached)),
-        Endpoint::new("DELETE", to!(cache::old_clear_cached)),
+        Endpoint::new("GET", to!(cache::old_cached), cache::OLD_CACHED),
+        Endpoint::new("DELETE", to!(cache::old_clear_cached), cache::OLD_CLEAR_CACHED),
     ]),
     Route::lax("/cached_images/{image}", &[
-        Endpoint::new("DELETE", to!(cache::old_forget)),
+        Endpoint::new("DELETE", to!(cache::old_forget), cache::OLD_FORGET),
     ]),
     Route::lax("/queued_images", &[
-        Endpoint::new("GET", to!(cache::old_queued)),
-        Endpoint::new("DELETE", to!(cache::old_clear_queued)),
+        Endpoint::new("GET", to!(cache::old_queued), cache::OLD_QUEUED),
+        Endpoint::new("DELETE", to!(cache::old_clear_queued), cache::OLD_CLEAR_QUEUED),
     ]),
     Route::lax("/queued_images/{image}", &[
-        Endpoint::new("PUT", to!(cache::old_queue)),
-        Endpoint::new("DELETE", to!(cache::old_unqueue)),
+        Endpoint::new("PUT", to!(cache::old_queue), cache::OLD_QUEUE),
+        Endpoint::new("DELETE", to!(cache::old_unqueue), cache::OLD_UNQUEUE),
     ]),
-    Route::lax("/fresnel", &[Endpoint::bare("GET", to!(fresnel::about))]),
+    Route::lax("/openapi.json", &[
+        Endpoint::bare("GET", to!(reference::document), reference::DOCUMENT),
+    ]),
+    Route::lax("/fresnel", &[Endpoint::bare("GET", to!(fresnel::about), fresnel::ABOUT)]),
     Route::lax("/fresnel/images/{image}/access", &[
-        Endpoint::bare("GET", to!(fresnel::access)),
+        Endpoint::bare("GET", to!(fresnel::access), fresnel::ACCESS),
     ]),
     Route::new("/tasks", &[
-        Endpoint::new("GET", to!(tasks::list)),
-        Endpoint::new("POST", to!(tasks::create)),
+        Endpoint::new("GET", to!(tasks::list), tasks::LIST),
+        Endpoint::new("POST", to!(tasks::create), tasks::CREATE),
     ]),
     Route::new("/tasks/{task}", &[
-        Endpoint::new("GET", to!(tasks::show)),
-        Endpoint::new("DELETE", to!(tasks::delete)),
+        Endpoint::new("GET", to!(tasks::show), tasks::SHOW),
+        Endpoint::new("DELETE", to!(tasks::delete), tasks::DELETE),
     ]),
-    Route::lax("/info/usage", &[Endpoint::new("GET", to!(discovery::usage))]),
+    Route::lax("/info/usage", &[Endpoint::new("GET", to!(discovery::usage), discovery::USAGE)]),
 ];
 
 /// The one path that stands before every filter.
@@ -244,6 +270,8 @@ pub struct Api {
     pub settings: Settings,
     /// The schema documents.
     pub schemas: schema::Schemas,
+    /// The reference, ready to send.
+    pub openapi: Bytes,
 }
 
 impl Api {
@@ -259,11 +287,13 @@ impl Api {
             &control.settings.container_formats,
             settings.image_schema_json.as_deref(),
         )?;
+        let openapi = openapi::document(ROUTES, &schemas, control.auth.asks());
         Ok(Self {
             control,
             plane,
             settings,
             schemas,
+            openapi: openapi.to_string().into(),
         })
     }
 

@@ -49,6 +49,7 @@ use crate::{
     store::{Registry, Store},
 };
 
+pub use crate::client::keystone::Error as KeystoneError;
 pub use auth::Auth;
 pub use cache::ImageCache;
 pub use caller::{Caller, Identity};

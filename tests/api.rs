@@ -10,6 +10,7 @@ mod locations;
 mod members;
 mod metadefs;
 mod patch;
+mod reference;
 mod routes;
 mod stores;
 mod tags;

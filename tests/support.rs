@@ -7,6 +7,7 @@ pub(crate) mod keystone;
 pub(crate) mod lab;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod reference;
 pub(crate) mod served;
 pub(crate) mod signing;
 pub(crate) mod web;

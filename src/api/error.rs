@@ -1,6 +1,9 @@
 //! What goes wrong, as statuses and texts: the only place that knows both. The matches have no
 //! `_` arm, so that a new outcome does not compile until somebody has decided its status.
 
+#[cfg(test)]
+mod catalogue;
+
 use std::{borrow::Cow, io};
 
 use ::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};

@@ -4,32 +4,43 @@
 use ::http::{HeaderValue, Method, StatusCode, header};
 use futures_util::future::BoxFuture;
 
-use super::{Api, Call, Error, Result};
+use super::{Api, Call, Error, Result, operation::Operation};
 use crate::http::{Body, Response};
 
 /// Answers one kind of request.
 pub(super) type HandlerFn = for<'a> fn(&'a Api, Call) -> BoxFuture<'a, Result<Response>>;
 
-/// Makes a [`HandlerFn`] of an `async fn`.
+/// A [`HandlerFn`] and its name, `module::function`.
+pub(super) struct Responder {
+    pub(super) name: &'static str,
+    pub(super) call: HandlerFn,
+}
+
+/// Makes a [`Responder`] of an `async fn`.
 macro_rules! to {
     ($handler:path) => {
-        |api, call| Box::pin($handler(api, call))
+        route::Responder {
+            name: stringify!($handler),
+            call: |api, call| Box::pin($handler(api, call)),
+        }
     };
 }
 pub(super) use to;
 
 /// A path and who answers it.
 pub(super) struct Route {
-    path: &'static str,
-    endpoints: &'static [Endpoint],
+    pub(super) path: &'static str,
+    pub(super) endpoints: &'static [Endpoint],
     /// Whether other methods are refused with 405, or the path is then as if it were not there.
     strict: bool,
 }
 
 /// A method of a path.
 pub(super) struct Endpoint {
-    method: &'static str,
-    handler: HandlerFn,
+    pub(super) method: &'static str,
+    pub(super) responder: Responder,
+    /// What it promises.
+    pub(super) operation: Operation,
     /// Refuses a request body.
     bare: bool,
 }
@@ -61,20 +72,28 @@ impl Route {
 
 impl Endpoint {
     /// With a body, or with one that does not matter.
-    pub(super) const fn new(method: &'static str, handler: HandlerFn) -> Self {
+    pub(super) const fn new(
+        method: &'static str,
+        responder: Responder,
+        operation: Operation,
+    ) -> Self {
         Self {
             method,
-            handler,
+            responder,
+            operation,
             bare: false,
         }
     }
 
     /// Without a body.
-    pub(super) const fn bare(method: &'static str, handler: HandlerFn) -> Self {
+    pub(super) const fn bare(
+        method: &'static str,
+        responder: Responder,
+        operation: Operation,
+    ) -> Self {
         Self {
-            method,
-            handler,
             bare: true,
+            ..Self::new(method, responder, operation)
         }
     }
 }
@@ -111,7 +130,7 @@ pub(super) async fn dispatch(
         return (route.path, Err(Error::BodyUnexpected));
     }
     call.params = params;
-    (route.path, (endpoint.handler)(api, call).await)
+    (route.path, (endpoint.responder.call)(api, call).await)
 }
 
 /// The method as a metric's label: no client can make up new ones.

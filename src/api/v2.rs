@@ -11,6 +11,7 @@ pub mod image_members;
 pub mod image_tags;
 pub mod images;
 pub mod metadefs;
+pub mod reference;
 pub mod schemas;
 pub mod stores;
 pub mod tasks;

@@ -18,6 +18,16 @@ pub enum Auth {
     Keystone(Keystone),
 }
 
+impl Auth {
+    /// Whether callers must show a token.
+    pub fn asks(&self) -> bool {
+        match self {
+            Self::Open => false,
+            Self::Keystone(_) => true,
+        }
+    }
+}
+
 /// Keystone, and what the operator decided about its tokens.
 #[derive(Debug)]
 pub struct Keystone {

@@ -4,7 +4,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -26,6 +26,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::{
+    reference::Reference,
     wait_until,
     wire::{Request, Response, exchange},
 };
@@ -42,6 +43,7 @@ pub(crate) struct TestApp {
     pub(crate) other: Arc<MemoryStore>,
     pub(crate) staging: Arc<MemoryStore>,
     keyring: PathBuf,
+    reference: OnceLock<Reference>,
     _shutdown: Shutdown,
     runtime: Runtime,
     _folder: tempfile::TempDir,
@@ -88,6 +90,7 @@ impl TestApp {
             other,
             staging,
             keyring,
+            reference: OnceLock::new(),
             _shutdown: shutdown,
             runtime,
             _folder: folder,
@@ -99,14 +102,20 @@ impl TestApp {
         &self.keyring
     }
 
-    /// One request; JSON errors unless it asks for others.
+    /// One request; JSON errors unless it asks for others. The answer must be one of the reference's.
     #[track_caller]
     pub(crate) fn ask(&self, mut request: Request) -> Response {
         let mut names = request.headers.iter().map(|(name, _)| name);
         if !names.any(|name| name.eq_ignore_ascii_case("accept")) {
             request = request.header("Accept", "application/json");
         }
-        exchange(self.address, &request).unwrap()
+        let response = exchange(self.address, &request).unwrap();
+        let reference = self.reference.get_or_init(|| {
+            let asked = Request::new("GET", "/v2/openapi.json");
+            Reference::new(exchange(self.address, &asked).unwrap().json())
+        });
+        reference.check(&request, &response);
+        response
     }
 
     #[track_caller]

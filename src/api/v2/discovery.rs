@@ -7,11 +7,21 @@ use serde_json::{Map, Value, json as value};
 
 use super::json;
 use crate::{
-    api::{Api, Call, Error, Result},
-    control::{Caller, Rule, StoreSettings, policy::Target, protect::Operation},
+    api::{
+        Api, Call, Error, Result,
+        operation::{Answer, Operation},
+    },
+    control::{Caller, Rule, StoreSettings, policy::Target, protect},
     http::Response,
     model::StoreId,
 };
+
+pub(in crate::api) const IMPORT: Operation = Operation::new(
+    "List import methods",
+    "",
+    &[Answer::ok("ImportMethods", "The methods that may be used.")],
+    &[],
+);
 
 /// `GET /v2/info/import`.
 pub async fn import(api: &Api, _: Call) -> Result<Response> {
@@ -27,10 +37,24 @@ pub async fn import(api: &Api, _: Call) -> Result<Response> {
     Ok(json(methods.to_string().into()))
 }
 
+pub(in crate::api) const STORES: Operation = Operation::new(
+    "List stores",
+    "404 where there is one store only.",
+    &[Answer::ok("Stores", "The stores.")],
+    &[404],
+);
+
 /// `GET /v2/info/stores`.
 pub async fn stores(api: &Api, _: Call) -> Result<Response> {
     listed(api, |_, _| {})
 }
+
+pub(in crate::api) const STORES_DETAIL: Operation = Operation::new(
+    "List stores with their details",
+    "For administrators and services. 404 where there is one store only.",
+    &[Answer::ok("StoreDetails", "The stores.")],
+    &[403, 404],
+);
 
 /// `GET /v2/info/stores/detail`: what operators and other services may know besides.
 pub async fn stores_detail(api: &Api, call: Call) -> Result<Response> {
@@ -54,6 +78,13 @@ pub async fn stores_detail(api: &Api, call: Call) -> Result<Response> {
     })
 }
 
+pub(in crate::api) const PROPERTY_PROTECTIONS: Operation = Operation::new(
+    "Show property protections",
+    "What the caller may do with which properties: the first rule whose pattern is found in a name decides. Not Glance's.",
+    &[Answer::ok("PropertyProtections", "The rules.")],
+    &[],
+);
+
 /// `GET /v2/info/property-protections`: what the caller may do with which properties. Not Glance's.
 pub async fn property_protections(api: &Api, call: Call) -> Result<Response> {
     let rules = protections(api, &call.caller);
@@ -76,13 +107,20 @@ pub(super) fn protections(api: &Api, caller: &Caller) -> Option<Value> {
     let shown = control.protections.of(caller, &control.policy).into_iter();
     let shown = shown.map(|shown| {
         let mut rule = Map::from_iter([("pattern".to_owned(), shown.pattern.into())]);
-        for (operation, may) in Operation::ALL.into_iter().zip(shown.may) {
+        for (operation, may) in protect::Operation::ALL.into_iter().zip(shown.may) {
             rule.insert(operation.as_str().to_owned(), may.into());
         }
         Value::Object(rule)
     });
     Some(shown.collect())
 }
+
+pub(in crate::api) const USAGE: Operation = Operation::new(
+    "Show usage and limits",
+    "Of the caller's project, in the units of Keystone's limits (sizes in MiB). Empty without them.",
+    &[Answer::ok("Usage", "What is used, and what may be.")],
+    &[],
+);
 
 /// `GET /v2/info/usage`: empty without Keystone's limits. `remaining` is ours.
 pub async fn usage(api: &Api, call: Call) -> Result<Response> {

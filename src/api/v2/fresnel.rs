@@ -5,7 +5,10 @@ use serde_json::json as value;
 
 use super::{json, no_content};
 use crate::{
-    api::{Api, Call, Result},
+    api::{
+        Api, Call, Result,
+        operation::{Answer, Operation, Parameter, Shape},
+    },
     control::download::DownloadRequest,
     http::Response,
     model::RangeRequest,
@@ -16,11 +19,44 @@ const SIZE_BYTES: HeaderName = HeaderName::from_static("x-fresnel-size-bytes");
 const DIGEST: HeaderName = HeaderName::from_static("x-fresnel-digest");
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
+const ACCESS_HEADERS: &[Parameter] = &[
+    Parameter::header(
+        "X-Fresnel-Cacheable",
+        Shape::OneOf(&["true", "false"]),
+        "Whether the image may be kept.",
+    ),
+    Parameter::header("X-Fresnel-Size-Bytes", Shape::Whole, "Its size."),
+    Parameter::header(
+        "X-Fresnel-Digest",
+        Shape::Text,
+        "Its digest: algorithm, colon, hexadecimal digits.",
+    ),
+    Parameter::header(
+        "Content-MD5",
+        Shape::Text,
+        "Its MD5, in hexadecimal digits.",
+    ),
+];
+
+pub(in crate::api) const ABOUT: Operation = Operation::new(
+    "Tell Fresnel from Glance",
+    "Which has nothing here.",
+    &[Answer::ok("About", "What serves.")],
+    &[],
+);
+
 /// `GET /v2/fresnel`: tells us from Glance.
 pub async fn about(_: &Api, _: Call) -> Result<Response> {
     let document = value!({"service": "fresnel", "version": env!("CARGO_PKG_VERSION")});
     Ok(json(document.to_string().into()))
 }
+
+pub(in crate::api) const ACCESS: Operation = Operation::new(
+    "Ask whether a download would be served",
+    "Answers what the download would refuse with.",
+    &[Answer::empty(204, "The caller may download the image.").and(ACCESS_HEADERS)],
+    &[403, 404],
+);
 
 /// `GET /v2/fresnel/images/{image}/access`: 204 if the caller may download, with what the bytes are;
 /// else what the download would answer.

@@ -2,9 +2,19 @@
 
 use super::done;
 use crate::{
-    api::{Api, Call, Result},
+    api::{
+        Api, Call, Result,
+        operation::{Answer, Operation},
+    },
     http::Response,
 };
+
+pub(in crate::api) const DEACTIVATE: Operation = Operation::new(
+    "Deactivate an image",
+    "From then on only administrators download it.",
+    &[Answer::empty(204, "It is deactivated.")],
+    &[403, 404, 409],
+);
 
 /// `.../deactivate`.
 pub async fn deactivate(api: &Api, call: Call) -> Result<Response> {
@@ -12,6 +22,13 @@ pub async fn deactivate(api: &Api, call: Call) -> Result<Response> {
     api.control.image_deactivate(&call.caller, &id).await?;
     Ok(done())
 }
+
+pub(in crate::api) const REACTIVATE: Operation = Operation::new(
+    "Reactivate an image",
+    "",
+    &[Answer::empty(204, "It is active.")],
+    &[403, 404, 409],
+);
 
 /// `.../reactivate`.
 pub async fn reactivate(api: &Api, call: Call) -> Result<Response> {

@@ -10,7 +10,10 @@ use tracing::{error, info, warn};
 
 use super::{done, no_content};
 use crate::{
-    api::{Api, Call, Error, Result},
+    api::{
+        Api, Call, Error, Result,
+        operation::{Answer, Content, Operation, Parameter, Shape},
+    },
     control::{
         self, Control,
         download::{Download, DownloadRequest},
@@ -26,6 +29,27 @@ const OCTET_STREAM: &str = "application/octet-stream";
 const IMAGE_SIZE: HeaderName = HeaderName::from_static("x-openstack-image-size");
 pub(super) const IMAGE_STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+
+const MD5: Parameter = Parameter::header(
+    "Content-MD5",
+    Shape::Text,
+    "The MD5 of the whole image, in hexadecimal digits.",
+);
+const RANGE_SENT: Parameter =
+    Parameter::header("Content-Range", Shape::Text, "`bytes first-last/size`.");
+
+pub(in crate::api) const UPLOAD: Operation = Operation::new(
+    "Upload image data",
+    "Of any length, with `Content-Length` or in chunks. The image is `saving` meanwhile; after a failure it is `queued` \
+     again, as if nothing had been sent.",
+    &[Answer::empty(204, "The image is active.")],
+    &[403, 404, 408, 409, 410, 413, 415],
+)
+.takes(&[Content::OCTETS])
+.reads(&[
+    Parameter::header("X-Openstack-Image-Size", Shape::Whole, "The size of the data in bytes; wins over `Content-Length`. 0 is unknown."),
+    Parameter::header("X-Image-Meta-Store", Shape::Text, "The store to write to, where there are several; else the default one."),
+]);
 
 /// `PUT`: 204 once the image is `active`.
 pub async fn upload(api: &Api, call: Call) -> Result<Response> {
@@ -47,6 +71,29 @@ pub async fn upload(api: &Api, call: Call) -> Result<Response> {
     running.outcome().await?;
     Ok(done())
 }
+
+pub(in crate::api) const DOWNLOAD: Operation = Operation::new(
+    "Download image data",
+    "",
+    &[
+        Answer::with(200, "All of it.", Content::OCTETS).and(&[MD5]),
+        Answer::with(206, "The range.", Content::OCTETS).and(&[MD5, RANGE_SENT]),
+        Answer::empty(204, "The image has no data."),
+    ],
+    &[403, 404, 416],
+)
+.reads(&[
+    Parameter::header(
+        "Range",
+        Shape::Text,
+        "`bytes=first-last`, `bytes=first-` or `bytes=-last`: one range.",
+    ),
+    Parameter::query(
+        "prefer",
+        Shape::Text,
+        "Stores to read from first, with commas, where there are several.",
+    ),
+]);
 
 /// `GET`: 200, 206 with a range, 204 when there is no data.
 pub async fn download(api: &Api, call: Call) -> Result<Response> {

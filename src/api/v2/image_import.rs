@@ -5,9 +5,13 @@ use serde_json::Value;
 
 use super::{accepted, done, image_data, json};
 use crate::{
-    api::{Api, Call, Error, REQUEST_ID, Result, view},
+    api::{
+        Api, Call, Error, REQUEST_ID, Result,
+        operation::{Answer, Content, Operation, Parameter, Shape},
+        view,
+    },
     control::{
-        import::{Answer, Begun, ImportRequest, Method, Remote, Web},
+        import::{self, Begun, ImportRequest, Method, Remote, Web},
         upload::{Destination, Running, UploadRequest},
     },
     http::Response,
@@ -15,6 +19,19 @@ use crate::{
 
 /// Which of another service's addresses is asked.
 const INTERFACE: &str = "glance_service_interface";
+
+pub(in crate::api) const STAGE: Operation = Operation::new(
+    "Stage image data",
+    "For an import with the method `glance-direct`. The image is `uploading`.",
+    &[Answer::empty(204, "The data waits for its import.")],
+    &[403, 404, 408, 409, 410, 413, 415],
+)
+.takes(&[Content::OCTETS])
+.reads(&[Parameter::header(
+    "X-Openstack-Image-Size",
+    Shape::Whole,
+    "The size of the data in bytes; wins over `Content-Length`. 0 is unknown.",
+)]);
 
 /// `PUT .../stage`: 204 once the data waits for its import.
 pub async fn stage(api: &Api, call: Call) -> Result<Response> {
@@ -40,6 +57,18 @@ pub async fn stage(api: &Api, call: Call) -> Result<Response> {
     Ok(done())
 }
 
+pub(in crate::api) const IMPORT: Operation = Operation::new(
+    "Import image data",
+    "A task fetches the data and puts it into the stores that are named: the image, its properties `os_glance_*` and its \
+     tasks tell how far it is. Methods are in `GET /v2/info/import`.",
+    &[Answer::empty(202, "A task does it.")],
+    &[403, 404, 409, 413, 502, 504],
+)
+.takes(&[Content::json("Import")])
+.reads(&[
+    Parameter::header("X-Image-Meta-Store", Shape::Text, "The one store to write to, where the body names none."),
+]);
+
 /// `POST .../import`: 202 once a task does it.
 pub async fn import(api: &Api, mut call: Call) -> Result<Response> {
     let body = call.json(api.settings.json_body_limit_bytes).await?;
@@ -55,7 +84,7 @@ pub async fn import(api: &Api, mut call: Call) -> Result<Response> {
 }
 
 /// The answer of the worker that was asked for the client.
-pub(super) fn forwarded(mut response: Response, answer: &Answer) -> Result<Response> {
+pub(super) fn forwarded(mut response: Response, answer: &import::Answer) -> Result<Response> {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
     if !status.is_success() {
         let reason = answer.reason.clone();
@@ -67,6 +96,16 @@ pub(super) fn forwarded(mut response: Response, answer: &Answer) -> Result<Respo
     }
     Ok(response)
 }
+
+pub(in crate::api) const TASKS: Operation = Operation::new(
+    "List the tasks of an image",
+    "Imports, the newest first.",
+    &[Answer::ok(
+        "ImageTasks",
+        "The tasks that the caller may see and that are not expired.",
+    )],
+    &[403, 404],
+);
 
 /// `GET .../tasks`.
 pub async fn tasks(api: &Api, call: Call) -> Result<Response> {

@@ -4,11 +4,22 @@ use serde_json::{Map, Value};
 
 use super::{accepted, json};
 use crate::{
-    api::{Api, Call, Error, Result, view},
+    api::{
+        Api, Call, Error, Result,
+        operation::{Answer, Content, Operation},
+        view,
+    },
     control::location::Registration,
     http::Response,
     model::HashAlgorithm,
 };
+
+pub(in crate::api) const LIST: Operation = Operation::new(
+    "List the locations of an image",
+    "For services and administrators.",
+    &[Answer::ok("Locations", "Where the data is.")],
+    &[403, 404],
+);
 
 /// `GET`: a list, without anything around it.
 pub async fn list(api: &Api, call: Call) -> Result<Response> {
@@ -16,6 +27,14 @@ pub async fn list(api: &Api, call: Call) -> Result<Response> {
     let locations = api.control.locations_show(&call.caller, &id).await?;
     Ok(json(view::locations(&locations)))
 }
+
+pub(in crate::api) const ADD: Operation = Operation::new(
+    "Add a location",
+    "Registers bytes that are in a store already as the data of a `queued` image. Its digests may come later, by a task.",
+    &[Answer::empty(202, "The image has the location.")],
+    &[403, 404, 409, 413],
+)
+.takes(&[Content::json("NewLocation")]);
 
 /// `POST`: 202 once the image has the location. Its digests may still be to come.
 pub async fn add(api: &Api, mut call: Call) -> Result<Response> {

@@ -4,10 +4,21 @@ use serde_json::Value;
 
 use super::{json, no_content};
 use crate::{
-    api::{Api, Call, Error, Result, view},
+    api::{
+        Api, Call, Error, Result,
+        operation::{Answer, Content, Operation},
+        view,
+    },
     http::Response,
     model::ProjectId,
 };
+
+pub(in crate::api) const LIST: Operation = Operation::new(
+    "List the members of an image",
+    "All for the owner; a member sees itself.",
+    &[Answer::ok("Members", "The memberships.")],
+    &[403, 404],
+);
 
 /// `GET .../members`.
 pub async fn list(api: &Api, call: Call) -> Result<Response> {
@@ -15,6 +26,14 @@ pub async fn list(api: &Api, call: Call) -> Result<Response> {
     let members = api.control.member_list(&call.caller, &id).await?;
     Ok(json(view::members(&members)))
 }
+
+pub(in crate::api) const CREATE: Operation = Operation::new(
+    "Share an image with a project",
+    "The image must be `shared`. The project sees it in lists once it has accepted.",
+    &[Answer::ok("Member", "The membership.")],
+    &[403, 404, 409, 413],
+)
+.takes(&[Content::json("NewMember")]);
 
 /// `POST .../members`.
 pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
@@ -25,12 +44,27 @@ pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
     Ok(json(view::member(&created.await?)))
 }
 
+pub(in crate::api) const SHOW: Operation = Operation::new(
+    "Show a membership",
+    "",
+    &[Answer::ok("Member", "The membership.")],
+    &[403, 404],
+);
+
 /// `GET .../members/{member}`.
 pub async fn show(api: &Api, call: Call) -> Result<Response> {
     let (id, member) = (call.image_id(), member_of(&call));
     let found = api.control.member_show(&call.caller, &id, &member).await?;
     Ok(json(view::member(&found)))
 }
+
+pub(in crate::api) const UPDATE: Operation = Operation::new(
+    "Answer to an offer",
+    "By the member, not by the owner.",
+    &[Answer::ok("Member", "The membership.")],
+    &[403, 404],
+)
+.takes(&[Content::json("MemberStatus")]);
 
 /// `PUT .../members/{member}`.
 pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
@@ -42,6 +76,13 @@ pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
         .member_update(&call.caller, &id, &member, status);
     Ok(json(view::member(&updated.await?)))
 }
+
+pub(in crate::api) const DELETE: Operation = Operation::new(
+    "Share an image no more",
+    "",
+    &[Answer::empty(204, "The project is no member.")],
+    &[403, 404],
+);
 
 /// `DELETE .../members/{member}`.
 pub async fn delete(api: &Api, call: Call) -> Result<Response> {

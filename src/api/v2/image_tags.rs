@@ -4,9 +4,19 @@ use serde_json::{Map, json};
 
 use super::done;
 use crate::{
-    api::{Api, Call, Error, Result},
+    api::{
+        Api, Call, Error, Result,
+        operation::{Answer, Operation},
+    },
     http::Response,
 };
+
+pub(in crate::api) const ADD: Operation = Operation::new(
+    "Tag an image",
+    "",
+    &[Answer::empty(204, "The image has the tag.")],
+    &[403, 404, 409, 413],
+);
 
 /// `PUT`.
 pub async fn add(api: &Api, call: Call) -> Result<Response> {
@@ -18,6 +28,13 @@ pub async fn add(api: &Api, call: Call) -> Result<Response> {
         .await?;
     Ok(done())
 }
+
+pub(in crate::api) const REMOVE: Operation = Operation::new(
+    "Take a tag off an image",
+    "",
+    &[Answer::empty(204, "The image does not have the tag.")],
+    &[403, 404, 409],
+);
 
 /// `DELETE`.
 pub async fn remove(api: &Api, call: Call) -> Result<Response> {

@@ -5,7 +5,12 @@ use serde_json::{Map, Value};
 
 use super::{done, image_import, json};
 use crate::{
-    api::{Api, Call, Error, Result, filter, patch, view::Views},
+    api::{
+        Api, Call, Error, Result, filter,
+        operation::{Answer, Content, Operation, Parameter, Shape},
+        patch,
+        view::Views,
+    },
     control::{Caller, image::NewImage},
     http::Response,
     model::{ImageId, image::UnknownWord},
@@ -27,6 +32,53 @@ const READ_ONLY: [&str; 6] = [
     "virtual_size",
 ];
 
+const CREATED: &[Parameter] = &[
+    Parameter::LOCATION,
+    Parameter::header(
+        "OpenStack-Image-Import-Methods",
+        Shape::Text,
+        "How its data may be imported, with commas.",
+    ),
+    Parameter::header(
+        "OpenStack-Image-Store-Ids",
+        Shape::Text,
+        "The stores, with commas, where there are several.",
+    ),
+];
+
+const PATCH: Content = Content {
+    media_type: "application/openstack-images-v2.1-json-patch",
+    schema: "Patch",
+};
+
+/// Of the first drafts of JSON Patch.
+const OLD_PATCH: Content = Content {
+    media_type: "application/openstack-images-v2.0-json-patch",
+    schema: "OldPatch",
+};
+
+pub(in crate::api) const LIST: Operation = Operation::new(
+    "List images",
+    "Those that the caller may see, the newest first. Any other parameter filters by a column (equality; \
+     `<column>_min` and `<column>_max` for numbers) or by a property of that name.",
+    &[Answer::ok("Images", "A page. `next` is there while there may be more.")],
+    &[403],
+)
+.reads(&[
+    Parameter::query("limit", Shape::Whole, "How many at most; `limit_param_default` without it, never more than `api_limit_max`."),
+    Parameter::query("marker", Shape::Text, "The id of the last image of the page before."),
+    Parameter::query("sort", Shape::Text, "`key[:dir],...` of name, status, container_format, disk_format, size, id, created_at and updated_at; `asc` or `desc`."),
+    Parameter::query("sort_key", Shape::Texts, "The older way to say the same, with `sort_dir`."),
+    Parameter::query("sort_dir", Shape::Texts, "`asc` or `desc`: one for all keys or one for each."),
+    Parameter::query("visibility", Shape::OneOf(&["public", "private", "shared", "community", "all"]), "Only these."),
+    Parameter::query("member_status", Shape::OneOf(&["accepted", "pending", "rejected", "all"]), "Of images that others share; `accepted` without it."),
+    Parameter::query("os_hidden", Shape::OneOf(&["true", "false"]), "Only hidden ones; `false` without it."),
+    Parameter::query("protected", Shape::OneOf(&["true", "false"]), "Only protected ones, or only others."),
+    Parameter::query("tag", Shape::Texts, "Only images that have all of these tags."),
+    Parameter::query("name", Shape::Text, "A name, or `in:` and several with commas; so do `id`, `status`, `container_format` and `disk_format`."),
+    Parameter::query("created_at", Shape::Text, "A time in ISO 8601, with `gt:`, `gte:`, `lt:`, `lte:`, `eq:` or `neq:` before it; so is `updated_at`."),
+]);
+
 /// `GET /v2/images`.
 pub async fn list(api: &Api, call: Call) -> Result<Response> {
     let asked = call.head.uri.query().unwrap_or_default();
@@ -40,6 +92,14 @@ pub async fn list(api: &Api, call: Call) -> Result<Response> {
     let views = views(api, &call.caller);
     Ok(json(views.images(&page.images, &first, next.as_deref())))
 }
+
+pub(in crate::api) const CREATE: Operation = Operation::new(
+    "Create an image",
+    "A record without data, `queued`. Every attribute may be left out; any other member is a property of the image.",
+    &[Answer::created("Image", "The image.").and(CREATED)],
+    &[403, 409, 413],
+)
+.takes(&[Content::json("NewImage")]);
 
 /// `POST /v2/images`.
 pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
@@ -68,12 +128,28 @@ pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
     Ok(response)
 }
 
+pub(in crate::api) const SHOW: Operation = Operation::new(
+    "Show an image",
+    "",
+    &[Answer::ok("Image", "The image.")],
+    &[404],
+);
+
 /// `GET /v2/images/{id}`.
 pub async fn show(api: &Api, call: Call) -> Result<Response> {
     let id = call.image_id();
     let image = api.control.image_show(&call.caller, &id).await?;
     Ok(json(views(api, &call.caller).image(&image)))
 }
+
+pub(in crate::api) const UPDATE: Operation = Operation::new(
+    "Change an image",
+    "All changes or none. `add` and `replace` set, `remove` removes a property. Locations change where the operator allows it \
+     (`show_multiple_locations`).",
+    &[Answer::ok("Image", "The image.")],
+    &[403, 404, 409, 413, 415],
+)
+.takes(&[PATCH, OLD_PATCH]);
 
 /// `PATCH /v2/images/{id}`.
 pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
@@ -84,6 +160,13 @@ pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
     let updated = api.control.image_update(&call.caller, &id, &changes);
     Ok(json(views(api, &call.caller).image(&updated.await?)))
 }
+
+pub(in crate::api) const DELETE: Operation = Operation::new(
+    "Delete an image",
+    "With its data, unless the operator has that removed later (`delayed_delete`).",
+    &[Answer::empty(204, "It is gone.")],
+    &[403, 404, 409, 502, 504],
+);
 
 /// `DELETE /v2/images/{id}`.
 pub async fn delete(api: &Api, call: Call) -> Result<Response> {

@@ -2,9 +2,18 @@
 
 use super::{discovery::protections, json};
 use crate::{
-    api::{Api, Call, Result},
+    api::{
+        Api, Call, Result,
+        operation::{Answer, Operation},
+    },
     http::Response,
 };
+
+/// What a schema's endpoint promises; `what` says whose schema it is.
+pub(in crate::api) const fn of(what: &'static str) -> Operation {
+    const ANSWERS: &[Answer] = &[Answer::ok("Schema", "The schema.")];
+    Operation::new(what, "", ANSWERS, &[])
+}
 
 /// `GET /v2/schemas/image`.
 pub async fn image(api: &Api, call: Call) -> Result<Response> {

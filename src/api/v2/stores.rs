@@ -2,10 +2,20 @@
 
 use super::done;
 use crate::{
-    api::{Api, Call, Error, Result},
+    api::{
+        Api, Call, Error, Result,
+        operation::{Answer, Operation},
+    },
     http::Response,
     model::{ImageId, StoreId},
 };
+
+pub(in crate::api) const DELETE: Operation = Operation::new(
+    "Delete a copy",
+    "The image keeps the others; the last one goes with its image only.",
+    &[Answer::empty(204, "The store does not have the image.")],
+    &[403, 404, 409],
+);
 
 /// `DELETE`: takes the image out of the store.
 pub async fn delete(api: &Api, call: Call) -> Result<Response> {

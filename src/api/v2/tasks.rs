@@ -5,7 +5,11 @@ use serde_json::{Map, Value};
 
 use super::{images, json};
 use crate::{
-    api::{Api, Call, Error, Result, filter, view},
+    api::{
+        Api, Call, Error, Result, filter,
+        operation::{Answer, Content, Operation, Parameter, Shape},
+        view,
+    },
     base::secret::Secret,
     control::{
         Error as ControlError, Rule,
@@ -17,6 +21,37 @@ use crate::{
     http::Response,
     model::{TaskId, TaskStatus, task::IMPORT},
 };
+
+pub(in crate::api) const LIST: Operation = Operation::new(
+    "List tasks",
+    "Without what they are about.",
+    &[Answer::ok("Tasks", "A page.")],
+    &[403],
+)
+.reads(&[
+    Parameter::query("limit", Shape::Whole, "How many at most."),
+    Parameter::query(
+        "marker",
+        Shape::Text,
+        "The id of the last task of the page before.",
+    ),
+    Parameter::query(
+        "sort_key",
+        Shape::OneOf(&TASK_SORT_KEYS),
+        "`created_at` without it.",
+    ),
+    Parameter::query(
+        "sort_dir",
+        Shape::OneOf(&["asc", "desc"]),
+        "`desc` without it.",
+    ),
+    Parameter::query(
+        "status",
+        Shape::OneOf(&["pending", "processing", "success", "failure"]),
+        "Only these.",
+    ),
+    Parameter::query("type", Shape::OneOf(&["import"]), "Only these."),
+]);
 
 /// `GET /v2/tasks`.
 pub async fn list(api: &Api, call: Call) -> Result<Response> {
@@ -38,6 +73,14 @@ pub async fn list(api: &Api, call: Call) -> Result<Response> {
     Ok(json(view::tasks(&tasks, &first, next.as_deref())))
 }
 
+pub(in crate::api) const CREATE: Operation = Operation::new(
+    "Begin a task",
+    "The older way to import: it makes the image too.",
+    &[Answer::created("Task", "The task.").and(&[Parameter::LOCATION])],
+    &[403, 409, 413],
+)
+.takes(&[Content::json("NewTask")]);
+
 /// `POST /v2/tasks`.
 pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
     allow(api, &call)?;
@@ -51,6 +94,13 @@ pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
     Ok(response)
 }
 
+pub(in crate::api) const SHOW: Operation = Operation::new(
+    "Show a task",
+    "",
+    &[Answer::ok("Task", "The task.")],
+    &[403, 404],
+);
+
 /// `GET /v2/tasks/{id}`.
 pub async fn show(api: &Api, call: Call) -> Result<Response> {
     allow(api, &call)?;
@@ -60,6 +110,13 @@ pub async fn show(api: &Api, call: Call) -> Result<Response> {
     let task = api.control.task_show(&call.caller, id).await?;
     Ok(json(view::task(&task)))
 }
+
+pub(in crate::api) const DELETE: Operation = Operation::new(
+    "Delete a task",
+    "Never: they go when they are expired.",
+    &[],
+    &[403, 405],
+);
 
 /// `DELETE /v2/tasks/{id}`: never.
 pub async fn delete(api: &Api, call: Call) -> Result<Response> {

@@ -9,7 +9,11 @@ use super::{
     resource_types, text, view,
 };
 use crate::{
-    api::{Api, Call, Error, Result, v2::no_content},
+    api::{
+        Api, Call, Error, Result,
+        operation::{Answer, Content, Operation, Parameter, Shape},
+        v2::no_content,
+    },
     control::{
         db::NamespaceQuery,
         metadef::{NamespaceChange, NewNamespace},
@@ -38,6 +42,41 @@ const LISTS: [&str; 4] = [
     "objects",
     "tags",
 ];
+
+pub(in crate::api) const LIST: Operation = Operation::new(
+    "List namespaces",
+    "Without what they hold.",
+    &[Answer::ok("Namespaces", "A page.")],
+    &[403, 404],
+)
+.reads(&[
+    Parameter::query("limit", Shape::Whole, "How many at most."),
+    Parameter::query(
+        "marker",
+        Shape::Text,
+        "The name of the last one of the page before.",
+    ),
+    Parameter::query(
+        "sort_key",
+        Shape::OneOf(&SORT_KEYS),
+        "`created_at` without it.",
+    ),
+    Parameter::query(
+        "sort_dir",
+        Shape::OneOf(&["asc", "desc"]),
+        "`desc` without it.",
+    ),
+    Parameter::query(
+        "visibility",
+        Shape::OneOf(&["public", "private"]),
+        "Only these.",
+    ),
+    Parameter::query(
+        "resource_types",
+        Shape::Text,
+        "Only namespaces that are for one of these types, with commas.",
+    ),
+]);
 
 /// `GET`.
 pub async fn list(api: &Api, call: Call) -> Result<Response> {
@@ -78,6 +117,14 @@ pub async fn list(api: &Api, call: Call) -> Result<Response> {
     Ok(json(document(list)))
 }
 
+pub(in crate::api) const CREATE: Operation = Operation::new(
+    "Create a namespace",
+    "With what it is to hold: all of it or nothing.",
+    &[Answer::created("Namespace", "The namespace.").and(&[Parameter::LOCATION])],
+    &[403, 404, 409],
+)
+.takes(&[Content::json("Namespace")]);
+
 /// `POST`: with what it is to hold.
 pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
     let form = &api.schemas.metadefs.namespace;
@@ -99,6 +146,25 @@ pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
     Ok(response)
 }
 
+pub(in crate::api) const SHOW: Operation = Operation::new(
+    "Show a namespace",
+    "With all that it holds.",
+    &[Answer::ok("Namespace", "The namespace.")],
+    &[403, 404],
+)
+.reads(&[
+    Parameter::query(
+        "resource_type",
+        Shape::Text,
+        "Names of properties are as they are on resources of this type.",
+    ),
+    Parameter::query(
+        "visibility",
+        Shape::OneOf(&["public", "private"]),
+        "Is checked and heeded no further.",
+    ),
+]);
+
 /// `GET .../{namespace}`.
 pub async fn show(api: &Api, call: Call) -> Result<Response> {
     let params = Params::parse(call.head.uri.query().unwrap_or_default())?;
@@ -109,6 +175,14 @@ pub async fn show(api: &Api, call: Call) -> Result<Response> {
     let whole = view::whole(&shown.namespace, &shown.contents, resource_type);
     Ok(json(document(whole)))
 }
+
+pub(in crate::api) const UPDATE: Operation = Operation::new(
+    "Change a namespace",
+    "All but what it holds: what is left out gets its default.",
+    &[Answer::ok("Namespace", "The namespace.")],
+    &[403, 404, 409],
+)
+.takes(&[Content::json("Namespace")]);
 
 /// `PUT .../{namespace}`: all but what it holds.
 pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
@@ -121,6 +195,13 @@ pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
     Ok(json(document(Value::Object(shown))))
 }
 
+pub(in crate::api) const DELETE: Operation = Operation::new(
+    "Delete a namespace",
+    "With all that it holds.",
+    &[Answer::empty(204, "It is gone.")],
+    &[403, 404],
+);
+
 /// `DELETE .../{namespace}`.
 pub async fn delete(api: &Api, call: Call) -> Result<Response> {
     let deleted = api.control.namespace_delete(&call.caller, namespace(&call));
@@ -128,15 +209,36 @@ pub async fn delete(api: &Api, call: Call) -> Result<Response> {
     Ok(no_content())
 }
 
+pub(in crate::api) const DELETE_OBJECTS: Operation = Operation::new(
+    "Delete all objects of a namespace",
+    "",
+    &[Answer::empty(204, "They are gone.")],
+    &[403, 404],
+);
+
 /// `DELETE .../{namespace}/objects`.
 pub async fn delete_objects(api: &Api, call: Call) -> Result<Response> {
     clear(api, &call, Kind::Object).await
 }
 
+pub(in crate::api) const DELETE_PROPERTIES: Operation = Operation::new(
+    "Delete all properties of a namespace",
+    "",
+    &[Answer::empty(204, "They are gone.")],
+    &[403, 404],
+);
+
 /// `DELETE .../{namespace}/properties`.
 pub async fn delete_properties(api: &Api, call: Call) -> Result<Response> {
     clear(api, &call, Kind::Property).await
 }
+
+pub(in crate::api) const DELETE_TAGS: Operation = Operation::new(
+    "Delete all tags of a namespace",
+    "",
+    &[Answer::empty(204, "They are gone.")],
+    &[403, 404],
+);
 
 /// `DELETE .../{namespace}/tags`.
 pub async fn delete_tags(api: &Api, call: Call) -> Result<Response> {

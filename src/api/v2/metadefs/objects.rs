@@ -8,13 +8,41 @@ use super::{
     property, text, view,
 };
 use crate::{
-    api::{Api, Call, Result, v2::no_content},
+    api::{
+        Api, Call, Result,
+        operation::{Answer, Content, Operation, Parameter, Shape},
+        v2::no_content,
+    },
     control::metadef::ItemQuery,
     http::Response,
     model::metadef::{Item, Kind},
 };
 
 const SORT_KEYS: [&str; 1] = ["created_at"];
+
+pub(in crate::api) const LIST: Operation = Operation::new(
+    "List objects",
+    "",
+    &[Answer::ok("Objects", "All of them.")],
+    &[403, 404],
+)
+.reads(&[
+    Parameter::query(
+        "limit",
+        Shape::Whole,
+        "Must be 1 at least, and is heeded no further.",
+    ),
+    Parameter::query(
+        "sort_dir",
+        Shape::OneOf(&["asc", "desc"]),
+        "`desc` without it.",
+    ),
+    Parameter::query(
+        "visibility",
+        Shape::OneOf(&["public", "private", "shared"]),
+        "Is checked and heeded no further.",
+    ),
+]);
 
 /// `GET`. Glance reads the query and heeds nothing of it.
 pub async fn list(api: &Api, call: Call) -> Result<Response> {
@@ -38,6 +66,14 @@ pub async fn list(api: &Api, call: Call) -> Result<Response> {
     Ok(json(document(list)))
 }
 
+pub(in crate::api) const CREATE: Operation = Operation::new(
+    "Create an object",
+    "",
+    &[Answer::created("Object", "The object.")],
+    &[403, 404, 409],
+)
+.takes(&[Content::json("Object")]);
+
 /// `POST`.
 pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
     let forms = &api.schemas.metadefs;
@@ -54,6 +90,13 @@ pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
     Ok(created(document(given(&new, within, &body))))
 }
 
+pub(in crate::api) const SHOW: Operation = Operation::new(
+    "Show an object",
+    "",
+    &[Answer::ok("Object", "The object.")],
+    &[403, 404],
+);
+
 /// `GET .../{object}`.
 pub async fn show(api: &Api, call: Call) -> Result<Response> {
     let (within, name) = (namespace(&call), name(&call));
@@ -63,6 +106,14 @@ pub async fn show(api: &Api, call: Call) -> Result<Response> {
     let shown = view::metadef_object(&found.await?, within);
     Ok(json(document(Value::Object(shown))))
 }
+
+pub(in crate::api) const UPDATE: Operation = Operation::new(
+    "Replace an object",
+    "",
+    &[Answer::ok("Object", "The object.")],
+    &[403, 404, 409],
+)
+.takes(&[Content::json("Object")]);
 
 /// `PUT .../{object}`.
 pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
@@ -75,6 +126,13 @@ pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
         .metadef_update(&call.caller, within, Kind::Object, name, &new);
     Ok(json(document(given(&updated.await?, within, &body))))
 }
+
+pub(in crate::api) const DELETE: Operation = Operation::new(
+    "Delete an object",
+    "",
+    &[Answer::empty(204, "It is gone.")],
+    &[403, 404],
+);
 
 /// `DELETE .../{object}`.
 pub async fn delete(api: &Api, call: Call) -> Result<Response> {

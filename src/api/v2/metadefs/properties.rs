@@ -8,11 +8,22 @@ use super::{
     text, view,
 };
 use crate::{
-    api::{Api, Call, Result, v2::no_content},
+    api::{
+        Api, Call, Result,
+        operation::{Answer, Content, Operation, Parameter, Shape},
+        v2::no_content,
+    },
     control::metadef::ItemQuery,
     http::Response,
     model::metadef::{Item, Kind},
 };
+
+pub(in crate::api) const LIST: Operation = Operation::new(
+    "List properties",
+    "",
+    &[Answer::ok("Properties", "All of them, by their names.")],
+    &[403, 404],
+);
 
 /// `GET`.
 pub async fn list(api: &Api, call: Call) -> Result<Response> {
@@ -28,6 +39,14 @@ pub async fn list(api: &Api, call: Call) -> Result<Response> {
     Ok(json(document(json!({"properties": shown}))))
 }
 
+pub(in crate::api) const CREATE: Operation = Operation::new(
+    "Create a property",
+    "",
+    &[Answer::created("Property", "The property.")],
+    &[403, 404, 409],
+)
+.takes(&[Content::json("Property")]);
+
 /// `POST`.
 pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
     let new = sent(api, &mut call).await?;
@@ -37,6 +56,18 @@ pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
     made.await?;
     Ok(created(document(named(&new))))
 }
+
+pub(in crate::api) const SHOW: Operation = Operation::new(
+    "Show a property",
+    "",
+    &[Answer::ok("Property", "The property.")],
+    &[403, 404],
+)
+.reads(&[Parameter::query(
+    "resource_type",
+    Shape::Text,
+    "The name in the path is the one on resources of this type.",
+)]);
 
 /// `GET .../{property}`, by the name that it has on resources of `?resource_type=`.
 pub async fn show(api: &Api, call: Call) -> Result<Response> {
@@ -49,6 +80,14 @@ pub async fn show(api: &Api, call: Call) -> Result<Response> {
     Ok(json(document(named(&found.await?))))
 }
 
+pub(in crate::api) const UPDATE: Operation = Operation::new(
+    "Replace a property",
+    "",
+    &[Answer::ok("Property", "The property.")],
+    &[403, 404, 409],
+)
+.takes(&[Content::json("Property")]);
+
 /// `PUT .../{property}`.
 pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
     let new = sent(api, &mut call).await?;
@@ -58,6 +97,13 @@ pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
         .metadef_update(&call.caller, within, Kind::Property, name, &new);
     Ok(json(document(named(&updated.await?))))
 }
+
+pub(in crate::api) const DELETE: Operation = Operation::new(
+    "Delete a property",
+    "",
+    &[Answer::empty(204, "It is gone.")],
+    &[403, 404],
+);
 
 /// `DELETE .../{property}`.
 pub async fn delete(api: &Api, call: Call) -> Result<Response> {

@@ -9,7 +9,11 @@ use super::{
     view,
 };
 use crate::{
-    api::{Api, Call, Result, v2::no_content},
+    api::{
+        Api, Call, Result,
+        operation::{Answer, Content, Operation, Parameter, Shape},
+        v2::no_content,
+    },
     control::metadef::ItemQuery,
     http::Response,
     model::metadef::{Item, Kind},
@@ -18,6 +22,36 @@ use crate::{
 const APPEND: HeaderName = HeaderName::from_static("x-openstack-append");
 const TRUE: [&str; 6] = ["1", "t", "true", "on", "y", "yes"];
 const SORT_KEYS: [&str; 4] = ["created_at", "id", "name", "updated_at"];
+
+pub(in crate::api) const LIST: Operation = Operation::new(
+    "List tags",
+    "",
+    &[Answer::ok("TagList", "Their names.")],
+    &[403, 404],
+)
+.reads(&[
+    Parameter::query("limit", Shape::Whole, "How many at most."),
+    Parameter::query(
+        "marker",
+        Shape::Text,
+        "The name of the last one of the page before.",
+    ),
+    Parameter::query(
+        "sort_key",
+        Shape::OneOf(&SORT_KEYS),
+        "`created_at` without it.",
+    ),
+    Parameter::query(
+        "sort_dir",
+        Shape::OneOf(&["asc", "desc"]),
+        "`desc` without it.",
+    ),
+    Parameter::query(
+        "visibility",
+        Shape::OneOf(&["public", "private", "shared"]),
+        "Is checked and heeded no further.",
+    ),
+]);
 
 /// `GET`: names alone.
 pub async fn list(api: &Api, call: Call) -> Result<Response> {
@@ -34,6 +68,19 @@ pub async fn list(api: &Api, call: Call) -> Result<Response> {
         .metadef_list(&call.caller, namespace(&call), Kind::Tag, &query);
     Ok(json(document(names(&found.await?))))
 }
+
+pub(in crate::api) const CREATE_MANY: Operation = Operation::new(
+    "Set all tags",
+    "They replace those that are there.",
+    &[Answer::created("TagList", "Their names.")],
+    &[403, 404, 409],
+)
+.takes(&[Content::json("TagList")])
+.reads(&[Parameter::header(
+    "X-Openstack-Append",
+    Shape::Text,
+    "With `true` they are added to those that are there.",
+)]);
 
 /// `POST`: sets all, or adds to them with `X-Openstack-Append`.
 pub async fn create_many(api: &Api, mut call: Call) -> Result<Response> {
@@ -60,6 +107,13 @@ pub async fn create_many(api: &Api, mut call: Call) -> Result<Response> {
     Ok(created(document(names(&new))))
 }
 
+pub(in crate::api) const CREATE: Operation = Operation::new(
+    "Create a tag",
+    "",
+    &[Answer::created("Tag", "The tag.")],
+    &[403, 404, 409],
+);
+
 /// `POST .../{tag}`.
 pub async fn create(api: &Api, call: Call) -> Result<Response> {
     let tag = Map::from_iter([("name".to_owned(), name(&call).into())]);
@@ -72,6 +126,13 @@ pub async fn create(api: &Api, call: Call) -> Result<Response> {
     Ok(created(document(view::tag(&new))))
 }
 
+pub(in crate::api) const SHOW: Operation = Operation::new(
+    "Show a tag",
+    "",
+    &[Answer::ok("Tag", "The tag.")],
+    &[403, 404],
+);
+
 /// `GET .../{tag}`.
 pub async fn show(api: &Api, call: Call) -> Result<Response> {
     let (within, name) = (namespace(&call), name(&call));
@@ -80,6 +141,14 @@ pub async fn show(api: &Api, call: Call) -> Result<Response> {
         .metadef_show(&call.caller, within, Kind::Tag, name, None);
     Ok(json(document(view::tag(&found.await?))))
 }
+
+pub(in crate::api) const UPDATE: Operation = Operation::new(
+    "Rename a tag",
+    "",
+    &[Answer::ok("Tag", "The tag.")],
+    &[403, 404, 409],
+)
+.takes(&[Content::json("Tag")]);
 
 /// `PUT .../{tag}`: another name.
 pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
@@ -93,6 +162,13 @@ pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
         .metadef_update(&call.caller, within, Kind::Tag, name, &new);
     Ok(json(document(view::tag(&updated.await?))))
 }
+
+pub(in crate::api) const DELETE: Operation = Operation::new(
+    "Delete a tag",
+    "",
+    &[Answer::empty(204, "It is gone.")],
+    &[403, 404],
+);
 
 /// `DELETE .../{tag}`.
 pub async fn delete(api: &Api, call: Call) -> Result<Response> {
