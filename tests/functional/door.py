@@ -325,8 +325,7 @@ class Fresnel(Program):
             "DEFAULT": {"bind_host": "127.0.0.1", "bind_port": port},
             "fresnel": {"data_dir": own, "image_schema_file": own / "schema-image.json"},
             "healthcheck": {"disable_by_file_path": DISABLED_BY},
-            # The flavors with the cache wait for the cache.
-            "paste_deploy": {"flavor": "keystone" if flavor.startswith("keystone") else ""},
+            "paste_deploy": {"flavor": flavor},
         }
 
     def command(self, own, port):
