@@ -145,6 +145,9 @@ fn shape(shape: Shape) -> Value {
     match shape {
         Shape::Text => json!({"type": "string"}),
         Shape::Whole => json!({"type": "integer", "minimum": 0}),
+        Shape::WholeOrEmpty => {
+            json!({"anyOf": [{"type": "integer", "minimum": 0}, {"const": ""}]})
+        }
         Shape::OneOf(words) => json!({"type": "string", "enum": words}),
         Shape::Texts => json!({"type": "array", "items": {"type": "string"}}),
     }

@@ -126,6 +126,8 @@ pub(super) enum Shape {
     Text,
     /// A number that is not negative.
     Whole,
+    /// The same, or as if it were not there.
+    WholeOrEmpty,
     OneOf(&'static [&'static str]),
     /// Any number of them.
     Texts,

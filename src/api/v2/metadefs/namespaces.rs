@@ -50,7 +50,7 @@ pub(in crate::api) const LIST: Operation = Operation::new(
     &[403, 404],
 )
 .reads(&[
-    Parameter::query("limit", Shape::Whole, "How many at most."),
+    Parameter::query("limit", Shape::WholeOrEmpty, "How many at most."),
     Parameter::query(
         "marker",
         Shape::Text,
@@ -68,7 +68,7 @@ pub(in crate::api) const LIST: Operation = Operation::new(
     ),
     Parameter::query(
         "visibility",
-        Shape::OneOf(&["public", "private"]),
+        Shape::OneOf(&["", "public", "private"]),
         "Only these.",
     ),
     Parameter::query(
@@ -160,7 +160,7 @@ pub(in crate::api) const SHOW: Operation = Operation::new(
     ),
     Parameter::query(
         "visibility",
-        Shape::OneOf(&["public", "private"]),
+        Shape::OneOf(&["", "public", "private"]),
         "Is checked and heeded no further.",
     ),
 ]);

@@ -29,7 +29,7 @@ pub(in crate::api) const LIST: Operation = Operation::new(
 .reads(&[
     Parameter::query(
         "limit",
-        Shape::Whole,
+        Shape::WholeOrEmpty,
         "Must be 1 at least, and is heeded no further.",
     ),
     Parameter::query(
@@ -39,7 +39,7 @@ pub(in crate::api) const LIST: Operation = Operation::new(
     ),
     Parameter::query(
         "visibility",
-        Shape::OneOf(&["public", "private", "shared"]),
+        Shape::OneOf(&["", "public", "private", "shared"]),
         "Is checked and heeded no further.",
     ),
 ]);

@@ -30,7 +30,7 @@ pub(in crate::api) const LIST: Operation = Operation::new(
     &[403, 404],
 )
 .reads(&[
-    Parameter::query("limit", Shape::Whole, "How many at most."),
+    Parameter::query("limit", Shape::WholeOrEmpty, "How many at most."),
     Parameter::query(
         "marker",
         Shape::Text,
@@ -48,7 +48,7 @@ pub(in crate::api) const LIST: Operation = Operation::new(
     ),
     Parameter::query(
         "visibility",
-        Shape::OneOf(&["public", "private", "shared"]),
+        Shape::OneOf(&["", "public", "private", "shared"]),
         "Is checked and heeded no further.",
     ),
 ]);
