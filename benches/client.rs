@@ -26,10 +26,9 @@ impl Answer {
             .find_map(|line| line.strip_prefix(&prefix))
     }
 
-    fn length(&self) -> u64 {
-        self.header("content-length")
-            .and_then(|v| v.parse().ok())
-            .unwrap_or(0)
+    /// Of the body; none where the server does not say it, and ends the connection after it.
+    fn length(&self) -> Option<u64> {
+        self.header("content-length")?.parse().ok()
     }
 }
 
@@ -191,15 +190,18 @@ pub(crate) fn fetch(
     let mut first_byte_seconds = (got > 0).then(|| begin.elapsed().as_secs_f64());
     let socket = reader.into_inner();
     let mut sink = vec![0_u8; 1 << 20];
-    while got < answer.length() {
+    // Glance, while it fills its cache, says no length: then the chunks' frames count, too.
+    while answer.length().is_none_or(|length| got < length) {
         let want = bytes_per_second.map_or(sink.len(), |rate| (rate / 10).max(1) as usize);
         let want = want.min(sink.len());
         let (_, n) = rustix::net::recv(&socket, &mut sink[..want], rustix::net::RecvFlags::TRUNC)?;
-        if n == 0 {
-            return Err(io::Error::other(format!(
-                "cut after {got} of {} bytes",
-                answer.length()
-            )));
+        match (n, answer.length()) {
+            (0, None) => break,
+            (0, Some(length)) => {
+                let cut = format!("cut after {got} of {length} bytes");
+                return Err(io::Error::other(cut));
+            }
+            _ => {}
         }
         got += n as u64;
         first_byte_seconds.get_or_insert_with(|| begin.elapsed().as_secs_f64());
