@@ -251,6 +251,11 @@ fn bodies(schemas: &Schemas) -> Value {
         bodies[many]["properties"][list]["items"] = reference("schemas", one);
     }
     bodies.insert("NewImage".to_owned(), new_image(&bodies["Image"]));
+    // What we have encrypted is so whether or not it is configured.
+    let formats = bodies["Image"]["properties"]["disk_format"]["enum"].as_array_mut();
+    if let Some(formats) = formats.filter(|formats| formats.iter().all(|format| format != "luks")) {
+        formats.push("luks".into());
+    }
     bodies.sort_keys();
     Value::Object(bodies)
 }

@@ -175,7 +175,8 @@ pub async fn delete(api: &Api, call: Call) -> Result<Response> {
     if let Some(answer) = asked.await? {
         return image_import::forwarded(done(), &answer);
     }
-    control.image_delete(&call.caller, &id).await?;
+    let token = call.token.as_ref();
+    control.image_delete(&call.caller, &id, token).await?;
     Ok(done())
 }
 

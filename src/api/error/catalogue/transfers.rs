@@ -2,9 +2,9 @@
 
 use super::{Row, image, images::wrong, row, store};
 use crate::{
-    control::Error as E,
+    control::{Error as E, encryption},
     data::{
-        Error as D, StopReason, StoreError as S,
+        Error as D, StopReason, StoreError as S, encrypt,
         inspect::FormatError,
         signature::{Reason, Refusal},
     },
@@ -12,10 +12,16 @@ use crate::{
 };
 
 pub(super) fn rows() -> Vec<Row> {
-    [of_uploads(), of_data(), of_stores(), of_ranges()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        of_uploads(),
+        of_data(),
+        of_encryption(),
+        of_stores(),
+        of_ranges(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[rustfmt::skip]
@@ -52,6 +58,18 @@ fn of_data() -> Vec<Row> {
         row(E::Data(D::Signature(Refusal::Wrong)), "The signature is not that of the data.", "Sign again."),
         row(E::Data(D::Changed(image())), "The data in a store is not what was recorded.", "Tell the operator."),
         row(E::Data(D::TooLarge { limit_bytes: 1 }), "More data than may come.", "Make it smaller."),
+    ]
+}
+
+#[rustfmt::skip]
+fn of_encryption() -> Vec<Row> {
+    use encryption::Refusal as R;
+    vec![
+        row(E::Encryption(R::Undeclared), "`X-Fresnel-Plain` with data for an image that does not say how to encrypt it.", "Set the properties, or leave the header out."),
+        row(E::Encryption(R::NoKey("{key}".to_owned())), "The key manager has no such key, does not give it to the caller, or does not answer; the log says which.", "Correct `os_encrypt_key_id`, or have the key shared."),
+        row(E::Encryption(R::Inside), "`X-Fresnel-Plain` for an image that is a qcow2 with encryption of its own.", "Download it without the header: `qemu-img` decrypts it."),
+        row(E::Data(D::Container(encrypt::Refusal::NoContainer)), "The image has `os_encrypt_format`, and the data is no such container, is damaged, or is not opened by the key: the text says which. The image is `queued`.", "Send what is encrypted so, or plain data with `X-Fresnel-Plain: true`."),
+        row(E::Data(D::Locked(encrypt::Refusal::WrongKey)), "The container cannot be opened: by this key, or here. The text says which.", "Correct `os_encrypt_key_id`, or download it without `X-Fresnel-Plain`."),
     ]
 }
 
