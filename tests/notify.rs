@@ -115,8 +115,11 @@ fn events_of_imports_to_several_stores_come_to_those_of_glance() {
     let told = told(import_to_several);
     assert_same(&told, "tasks");
     let [theirs, own] = told.map(|events| outcomes(&of_stream(&events, "changes")));
-    for (image, expected) in theirs {
+    for (image, mut expected) in theirs {
         let found = &own[&image];
+        if image == "\"none\"" {
+            expected.forget_the_half();
+        }
         assert_eq!(
             found.changes, expected.changes,
             "{image}: ours, then Glance's"
@@ -197,6 +200,22 @@ struct Outcome {
     prepared: BTreeSet<String>,
     /// All else, of updates the last.
     changes: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Outcome {
+    /// Of an import that must succeed everywhere Glance tells what the stores before the failure got, and
+    /// leaves the image the virtual size; here all or nothing is recorded (docs/SEMANTICS.md).
+    fn forget_the_half(&mut self) {
+        if let Some(uploads) = self.changes.get_mut("image.upload") {
+            uploads.retain(|said| !said.starts_with("\"info\""));
+        }
+        if let Some(updates) = self.changes.get_mut("image.update") {
+            let whole = updates
+                .iter()
+                .map(|said| said.replace("\"virtual_size\":12", "\"virtual_size\":null"));
+            *updates = whole.collect();
+        }
+    }
 }
 
 /// By the images' names.

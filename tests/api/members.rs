@@ -76,6 +76,10 @@ fn bodies_are_checked() {
     let offered = |body| text(&app.post(&members, &body));
     assert_eq!(offered(json!({})), "Member to be added not specified");
     assert_eq!(offered(json!({"member": ""})), "Member can't be empty");
+    assert_eq!(
+        offered(json!({"member": "m".repeat(256)})),
+        "Member can't be longer than 255 characters"
+    );
     let put = |body: &str| text(&app.ask(Request::new("PUT", &format!("{members}/p")).body(body)));
     assert_eq!(put("{}"), "Status not specified");
     assert_eq!(

@@ -97,9 +97,15 @@ fn member_of(call: &Call) -> ProjectId {
     ProjectId::new(call.params[1].as_str())
 }
 
+/// What the column of the database holds.
+const MEMBER_CHARS_MAX: usize = 255;
+
 fn new_member(body: &Value) -> Result<&str> {
     let text = match body.get("member") {
         None if body.is_object() => "Member to be added not specified",
+        Some(Value::String(member)) if member.chars().count() > MEMBER_CHARS_MAX => {
+            "Member can't be longer than 255 characters"
+        }
         Some(Value::String(member)) if !member.is_empty() => return Ok(member),
         Some(Value::String(_) | Value::Null) => "Member can't be empty",
         _ => "Expected a member in the form: {\"member\": \"image_id\"}",

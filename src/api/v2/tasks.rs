@@ -47,10 +47,10 @@ pub(in crate::api) const LIST: Operation = Operation::new(
     ),
     Parameter::query(
         "status",
-        Shape::OneOf(&["pending", "processing", "success", "failure"]),
+        Shape::OneOf(&["", "pending", "processing", "success", "failure"]),
         "Only these.",
     ),
-    Parameter::query("type", Shape::OneOf(&["import"]), "Only these."),
+    Parameter::query("type", Shape::OneOf(&["", "import"]), "Only these."),
 ]);
 
 /// `GET /v2/tasks`.
