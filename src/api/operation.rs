@@ -143,6 +143,13 @@ pub(super) struct Parameter {
 }
 
 impl Parameter {
+    /// Of a list with one key to sort by.
+    pub(super) const SORT_DIR: Self = Self::query(
+        "sort_dir",
+        Shape::OneOf(&["asc", "desc"]),
+        "`desc` without it.",
+    );
+
     /// Where to find what was made.
     pub(super) const LOCATION: Self = Self::header("Location", Shape::Text, "Where it is.");
 
@@ -153,6 +160,11 @@ impl Parameter {
             shape,
             about,
         }
+    }
+
+    /// What a list may be sorted by.
+    pub(super) const fn sort_key(keys: &'static [&'static str]) -> Self {
+        Self::query("sort_key", Shape::OneOf(keys), "`created_at` without it.")
     }
 
     pub(super) const fn header(name: &'static str, shape: Shape, about: &'static str) -> Self {

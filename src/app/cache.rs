@@ -41,7 +41,11 @@ pub async fn list(config: Config) -> anyhow::Result<List> {
     let told = admin.ask(Method::GET, "/v2/cache").await?;
     let hits = hits(&told["cached_images"]);
     for entry in &mut shown {
-        entry.hits = hits.get(entry.key.image()).copied().unwrap_or_default();
+        if let Some(hits) = hits.get(entry.key.image()) {
+            entry.hits = *hits;
+            // The node tells of whole ones; its record on disk follows in seconds.
+            entry.filled_bytes = entry.size_bytes;
+        }
     }
     let waiting = told["queued_images"].as_array().into_iter().flatten();
     let waiting = waiting.filter_map(Value::as_str).map(str::to_owned);
@@ -89,7 +93,14 @@ pub fn verify(config: Config) -> anyhow::Result<Verified> {
 /// As [`verify`], and when a node that runs does not answer.
 pub async fn prune(config: Config) -> anyhow::Result<Removed> {
     match running(&config)? {
-        Some(admin) => by_node(config, &admin, Method::POST, "/v2/cache/prune").await,
+        Some(admin) => {
+            let told = admin.ask(Method::POST, "/v2/cache/prune").await?;
+            let total = |name: &str| told[name].as_u64().unwrap_or_default();
+            Ok(Removed {
+                entries: total("total_files_pruned"),
+                bytes: total("total_bytes_pruned"),
+            })
+        }
         None => {
             // To open it is to bring it within its limit.
             let before = Cache::look(&of(config.clone())?.dir)?;
@@ -104,22 +115,15 @@ pub async fn prune(config: Config) -> anyhow::Result<Removed> {
 /// As [`prune`].
 pub async fn clear(config: Config) -> anyhow::Result<Removed> {
     match running(&config)? {
-        Some(admin) => by_node(config, &admin, Method::DELETE, "/v2/cache").await,
+        Some(admin) => {
+            // It does not say how much: what its records lack afterwards is gone.
+            let dir = of(config)?.dir;
+            let before = Cache::look(&dir)?;
+            admin.ask(Method::DELETE, "/v2/cache").await?;
+            Ok(difference(&before, &Cache::look(&dir)?))
+        }
         None => Ok(open(config)?.clear()),
     }
-}
-
-/// Has a node remove entries, and looks at what is gone.
-async fn by_node(
-    config: Config,
-    admin: &Admin,
-    method: Method,
-    path: &str,
-) -> anyhow::Result<Removed> {
-    let dir = of(config)?.dir;
-    let before = Cache::look(&dir)?;
-    admin.ask(method, path).await?;
-    Ok(difference(&before, &Cache::look(&dir)?))
 }
 
 fn difference(before: &[Shown], after: &[Shown]) -> Removed {

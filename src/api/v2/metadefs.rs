@@ -15,9 +15,26 @@ use serde_json::{Map, Value};
 
 use super::json;
 use crate::{
-    api::{Api, Call, Error, Result, schema::metadef::Form},
+    api::{
+        Api, Call, Error, Result,
+        operation::{Parameter, Shape},
+        schema::metadef::Form,
+    },
     http::Response,
 };
+
+const LIMIT: Parameter = Parameter::query("limit", Shape::WholeOrEmpty, "How many at most.");
+const MARKER: Parameter = Parameter::query(
+    "marker",
+    Shape::Text,
+    "The name of the last one of the page before.",
+);
+/// Of what is in a namespace.
+const UNHEEDED_VISIBILITY: Parameter = Parameter::query(
+    "visibility",
+    Shape::OneOf(&["", "public", "private", "shared"]),
+    "Is checked and heeded no further.",
+);
 
 /// What only we set, of what tells its own address.
 const READ_ONLY: [&str; 4] = ["self", "schema", "created_at", "updated_at"];

@@ -35,16 +35,8 @@ pub(in crate::api) const LIST: Operation = Operation::new(
         Shape::Text,
         "The id of the last task of the page before.",
     ),
-    Parameter::query(
-        "sort_key",
-        Shape::OneOf(&TASK_SORT_KEYS),
-        "`created_at` without it.",
-    ),
-    Parameter::query(
-        "sort_dir",
-        Shape::OneOf(&["asc", "desc"]),
-        "`desc` without it.",
-    ),
+    Parameter::sort_key(&TASK_SORT_KEYS),
+    Parameter::SORT_DIR,
     Parameter::query(
         "status",
         Shape::OneOf(&["", "pending", "processing", "success", "failure"]),

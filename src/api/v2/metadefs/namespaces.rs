@@ -5,8 +5,8 @@ use chrono::Utc;
 use serde_json::{Map, Value, json};
 
 use super::{
-    READ_ONLY, body, created, document, json, namespace, objects, params::Params, properties,
-    resource_types, text, view,
+    LIMIT, MARKER, READ_ONLY, body, created, document, json, namespace, objects, params::Params,
+    properties, resource_types, text, view,
 };
 use crate::{
     api::{
@@ -50,22 +50,10 @@ pub(in crate::api) const LIST: Operation = Operation::new(
     &[403, 404],
 )
 .reads(&[
-    Parameter::query("limit", Shape::WholeOrEmpty, "How many at most."),
-    Parameter::query(
-        "marker",
-        Shape::Text,
-        "The name of the last one of the page before.",
-    ),
-    Parameter::query(
-        "sort_key",
-        Shape::OneOf(&SORT_KEYS),
-        "`created_at` without it.",
-    ),
-    Parameter::query(
-        "sort_dir",
-        Shape::OneOf(&["asc", "desc"]),
-        "`desc` without it.",
-    ),
+    LIMIT,
+    MARKER,
+    Parameter::sort_key(&SORT_KEYS),
+    Parameter::SORT_DIR,
     Parameter::query(
         "visibility",
         Shape::OneOf(&["", "public", "private"]),

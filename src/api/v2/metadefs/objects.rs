@@ -4,8 +4,8 @@ use chrono::{NaiveDateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::{
-    READ_ONLY, body, check, created, document, json, name, namespace, params::Params, properties,
-    property, text, view,
+    READ_ONLY, UNHEEDED_VISIBILITY, body, check, created, document, json, name, namespace,
+    params::Params, properties, property, text, view,
 };
 use crate::{
     api::{
@@ -32,16 +32,8 @@ pub(in crate::api) const LIST: Operation = Operation::new(
         Shape::WholeOrEmpty,
         "Must be 1 at least, and is heeded no further.",
     ),
-    Parameter::query(
-        "sort_dir",
-        Shape::OneOf(&["asc", "desc"]),
-        "`desc` without it.",
-    ),
-    Parameter::query(
-        "visibility",
-        Shape::OneOf(&["", "public", "private", "shared"]),
-        "Is checked and heeded no further.",
-    ),
+    Parameter::SORT_DIR,
+    UNHEEDED_VISIBILITY,
 ]);
 
 /// `GET`. Glance reads the query and heeds nothing of it.

@@ -5,8 +5,8 @@ use chrono::Utc;
 use serde_json::{Map, Value, json};
 
 use super::{
-    READ_ONLY_TIMES, body, check, created, document, json, name, namespace, params::Params, text,
-    view,
+    LIMIT, MARKER, READ_ONLY_TIMES, UNHEEDED_VISIBILITY, body, check, created, document, json,
+    name, namespace, params::Params, text, view,
 };
 use crate::{
     api::{
@@ -30,27 +30,11 @@ pub(in crate::api) const LIST: Operation = Operation::new(
     &[403, 404],
 )
 .reads(&[
-    Parameter::query("limit", Shape::WholeOrEmpty, "How many at most."),
-    Parameter::query(
-        "marker",
-        Shape::Text,
-        "The name of the last one of the page before.",
-    ),
-    Parameter::query(
-        "sort_key",
-        Shape::OneOf(&SORT_KEYS),
-        "`created_at` without it.",
-    ),
-    Parameter::query(
-        "sort_dir",
-        Shape::OneOf(&["asc", "desc"]),
-        "`desc` without it.",
-    ),
-    Parameter::query(
-        "visibility",
-        Shape::OneOf(&["", "public", "private", "shared"]),
-        "Is checked and heeded no further.",
-    ),
+    LIMIT,
+    MARKER,
+    Parameter::sort_key(&SORT_KEYS),
+    Parameter::SORT_DIR,
+    UNHEEDED_VISIBILITY,
 ]);
 
 /// `GET`: names alone.
