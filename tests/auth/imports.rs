@@ -288,12 +288,12 @@ fn a_trust_whose_node_died_is_ended_by_another() {
     let image = here.create(&json!({"disk_format": "raw", "container_format": "bare"}));
     here.import(&image, &region.name, &there.image);
     assert!(wait_until(PATIENCE, || asked.load(Ordering::Relaxed) > 0));
-    // The image goes, and its job with it, while the node has no time to look.
-    let path = format!("/v2/images/{image}");
-    assert_eq!(here.ask("DELETE", &path, "").status, 204);
     here.server.kill();
     assert_eq!(user.trusts(), 1);
     here.server.restart();
+    // The image goes, and its job with it, while that is still the dead node's.
+    let path = format!("/v2/images/{image}");
+    assert_eq!(here.ask("DELETE", &path, "").status, 204);
     let none = wait_until(PATIENCE, || user.trusts() == 0);
     assert!(none, "{}", here.server.log());
 }

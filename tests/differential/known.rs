@@ -228,6 +228,16 @@ pub(super) const KNOWN: &[Known] = &[
         parts: &[Status, Headers, Body],
     },
     Known {
+        entry: "Limits that Glance has not",
+        steps: &["members: a member longer than its column"],
+        parts: &[Status, Headers, Body],
+    },
+    Known {
+        entry: "Limits that Glance has not",
+        steps: &["members: the members, one of them longer"],
+        parts: &[Body],
+    },
+    Known {
         entry: "Values have the type that they are declared with",
         steps: &[
             "members: POST /v2/images/{u501}/members {\"member\": 7}",
