@@ -70,6 +70,8 @@ pub const CHUNK_BYTES: u64 = 4 * MIB as u64;
 
 /// Fills at once. Each has a thread that writes; a download beyond them reads past the cache.
 const FILLS_MAX: usize = 64;
+/// Images that are proven while they are filled: each has some MiB of memory.
+const FOLLOWERS_MAX: usize = 4;
 /// How often the disk is told what was filled, and a chunk on it is looked at: what a crash loses is
 /// fetched again, and a TiB is read in six days.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
@@ -149,8 +151,10 @@ struct Shared {
     traffic: Traffic,
     /// Entries are made one after the other, so that no two are of one key.
     making: Mutex<()>,
-    /// Images are proven one after the other.
-    proofs: Semaphore,
+    /// Images that are whole are proven one after the other.
+    proofs: Arc<Semaphore>,
+    /// Those that are being filled, beside that.
+    followers: Arc<Semaphore>,
     _lock: File,
 }
 
@@ -182,7 +186,8 @@ impl Cache {
             index: Mutex::default(),
             fills: Arc::new(Semaphore::new(FILLS_MAX)),
             making: Mutex::new(()),
-            proofs: Semaphore::new(1),
+            proofs: Arc::new(Semaphore::new(1)),
+            followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
             _lock: lock,
         });
         shared.load().map_err(|source| Error::Dir {
@@ -250,15 +255,26 @@ impl Cache {
         made.ok().flatten()
     }
 
-    /// The duty to prove the entry, if it is whole and nobody does.
+    /// The duty to prove the entry, if it is whole and nobody does; waits for whoever tries.
     pub async fn proof(&self, key: &Key) -> Option<Proof> {
         let entry = self.shared.index.lock().get(key)?;
-        if !entry.is_whole() || entry.is_proven() {
-            return None;
-        }
-        let turn = self.shared.proofs.acquire().await.ok()?;
-        turn.forget();
-        Proof::begin(entry, self.shared.clone())
+        Proof::of_whole(entry, self.shared.clone()).await
+    }
+
+    /// The same of an entry that a fill makes whole, while it does. `None` too where enough of them go on.
+    pub fn proof_beside(&self, fill: &Fill) -> Option<Proof> {
+        Proof::beside(fill, self.shared.clone())
+    }
+
+    /// What is whole and not proven.
+    pub fn unproven(&self) -> Vec<Key> {
+        let entries = self.shared.all();
+        let open = |entry: &&Arc<Entry>| entry.is_whole() && !entry.is_proven();
+        entries
+            .iter()
+            .filter(open)
+            .map(|entry| entry.key.clone())
+            .collect()
     }
 
     /// Every entry, in no order.
@@ -308,12 +324,13 @@ impl Cache {
         self.shared.shrink()
     }
 
-    /// Reads every chunk that is there and compares it with what was written. Blocks for as long as
-    /// that takes.
-    pub fn verify(&self) -> Verified {
+    /// Reads every chunk that is there and compares it with what was written. `tell` hears of each image how
+    /// many of its bytes were read. Blocks for as long as that takes.
+    pub fn verify(&self, tell: impl Fn(&ImageId, u64)) -> Verified {
         let mut verified = Verified::default();
         for entry in self.shared.all() {
-            for chunk in entry.ready_chunks() {
+            for (chunk, read) in entry.ready_chunks().into_iter().zip(0..) {
+                tell(entry.key.image(), read * CHUNK_BYTES);
                 if !entry.begin_check(chunk) {
                     continue;
                 }

@@ -76,13 +76,13 @@ pub async fn prefetch(config: &Config, images: &[String]) -> anyhow::Result<()> 
 }
 
 /// Reads everything and compares it with what was written; what differs is fetched again when somebody
-/// wants it.
+/// wants it. `tell` hears of each image how many of its bytes were read.
 ///
 /// # Errors
 /// Without a cache, and when a process has it.
-pub fn verify(config: Config) -> anyhow::Result<Verified> {
+pub fn verify(config: Config, tell: impl Fn(&ImageId, u64)) -> anyhow::Result<Verified> {
     let cache = open(config)?;
-    let verified = cache.verify();
+    let verified = cache.verify(tell);
     cache.save();
     Ok(verified)
 }

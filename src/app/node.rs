@@ -39,11 +39,12 @@ pub async fn node(config: Config, upstream: &str) -> anyhow::Result<()> {
     let (metrics_bind, socket) = (config.metrics_bind, config.gateway.admin_socket.clone());
     let (gateway, cache) = open(config, upstream)?;
     let (shutdown, drain) = http::drain();
-    let (keeping, fetching) = (gateway.clone(), gateway.clone());
+    let [keeping, fetching, proving] = [(); 3].map(|()| gateway.clone());
     let mut background = vec![
         tokio::spawn(cache.clone().keep()),
         tokio::spawn(async move { keeping.keep().await }),
         tokio::spawn(async move { fetching.prefetch().await }),
+        tokio::spawn(async move { proving.prove().await }),
     ];
     let mut served = Vec::new();
     if let Some(address) = metrics_bind {

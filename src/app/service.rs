@@ -27,7 +27,7 @@ use crate::{
         notify::{Settings, Teller, send},
         sweep,
     },
-    data::{Plane, digest::Engine},
+    data::{Plane, cached, digest::Engine},
     http::{self, Drain, Listener, Served, Shutdown},
     model::StoreId,
     store::{
@@ -175,6 +175,10 @@ fn keep_cache(control: &Arc<Control>, plane: &Arc<Plane>) -> Vec<JoinHandle<()>>
     };
     vec![
         tokio::spawn(images.cache.clone().keep()),
+        tokio::spawn(cached::prove_all(
+            images.cache.clone(),
+            plane.engine.clone(),
+        )),
         tokio::spawn(control::cache::prefetch(control.clone(), plane.clone())),
         tokio::spawn(control::cache::record(control.clone())),
     ]

@@ -3,22 +3,36 @@
 use std::io::{self, Write};
 
 use anyhow::anyhow;
+use serde_json::{Value, json};
 
-use super::{Failure, age, block_on, sources::ConfigArgs};
-use crate::app::cache::{self, Removed, Shown};
+use super::{
+    Failure, age, block_on,
+    progress::{Progress, Unit},
+    sources::ConfigArgs,
+};
+use crate::app::cache::{self, List, Removed, Shown};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// List what is there, also beside a service that runs
-    List(ConfigArgs),
+    List(Args),
     /// Have images cached before anybody asks, by a node that runs
     Prefetch(Prefetch),
     /// Read everything and compare it with what was written
-    Verify(ConfigArgs),
+    Verify(Args),
     /// Remove what is beyond image_cache_max_size
-    Prune(ConfigArgs),
+    Prune(Args),
     /// Remove everything
-    Clear(ConfigArgs),
+    Clear(Args),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -32,42 +46,52 @@ pub(super) struct Prefetch {
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
-        Command::List(args) => list(args)?,
+        Command::List(args) => list(args),
         Command::Prefetch(args) => {
             let config = args.config.load_node()?;
-            block_on(cache::prefetch(&config, &args.images))?;
+            Ok(block_on(cache::prefetch(&config, &args.images))?)
         }
-        Command::Verify(args) => {
-            let verified = cache::verify(args.load_node()?)?;
-            let (good, damaged) = (verified.good_chunks, verified.damaged_chunks);
-            writeln!(
-                io::stdout(),
-                "{good} chunks are good, {damaged} are damaged"
-            )?;
-            if damaged > 0 {
-                return Err(anyhow!("{damaged} damaged chunks do not count any more").into());
-            }
-        }
-        Command::Prune(args) => tell(block_on(cache::prune(args.load_node()?))?)?,
-        Command::Clear(args) => tell(block_on(cache::clear(args.load_node()?))?)?,
+        Command::Verify(args) => verify(args),
+        Command::Prune(args) => tell(args, block_on(cache::prune(args.config.load_node()?))?),
+        Command::Clear(args) => tell(args, block_on(cache::clear(args.config.load_node()?))?),
     }
+}
+
+fn list(args: &Args) -> Result<(), Failure> {
+    let list = block_on(cache::list(args.config.load_node()?))?;
+    let text = match args.json {
+        true => format!("{:#}\n", as_json(&list)),
+        false => as_text(&list),
+    };
+    io::stdout().write_all(text.as_bytes())?;
     Ok(())
 }
 
-fn list(args: &ConfigArgs) -> Result<(), Failure> {
-    let list = block_on(cache::list(args.load_node()?))?;
-    let mut out = io::stdout();
-    for shown in &list.shown {
-        write!(out, "{}", line(shown))?;
-        match list.waiting {
-            Some(_) => writeln!(out, ", {} hits", shown.hits)?,
-            None => writeln!(out)?,
-        }
-    }
-    for image in list.waiting.iter().flatten() {
-        writeln!(out, "{image} waits")?;
-    }
-    Ok(())
+fn as_text(list: &List) -> String {
+    let hits = |shown: &Shown| match list.waiting {
+        Some(_) => format!(", {} hits", shown.hits),
+        None => String::new(),
+    };
+    let there = list.shown.iter();
+    let there = there.map(|shown| format!("{}{}\n", line(shown), hits(shown)));
+    let waiting = list.waiting.iter().flatten();
+    let waiting = waiting.map(|image| format!("{image} waits\n"));
+    there.chain(waiting).collect()
+}
+
+/// Hits and what waits are null where no node was asked.
+fn as_json(list: &List) -> Value {
+    let there = list.shown.iter().map(|shown| {
+        json!({
+            "image": shown.key.image().as_str(),
+            "state": state(shown),
+            "filled_bytes": shown.filled_bytes,
+            "size_bytes": shown.size_bytes,
+            "grown_seconds_ago": shown.modified.elapsed().unwrap_or_default().as_secs(),
+            "hits": list.waiting.is_some().then_some(shown.hits),
+        })
+    });
+    json!({"images": Value::from_iter(there), "waiting": list.waiting})
 }
 
 fn line(shown: &Shown) -> String {
@@ -75,22 +99,50 @@ fn line(shown: &Shown) -> String {
         key,
         size_bytes,
         filled_bytes,
+        modified,
         ..
     } = shown;
-    let state = match (filled_bytes == size_bytes, shown.is_proven) {
-        (false, _) => "part",
-        (true, false) => "whole",
-        (true, true) => "proven",
-    };
-    let grown = shown.modified.elapsed().unwrap_or_default();
-    let grown = age::show(grown);
+    let grown = age::show(modified.elapsed().unwrap_or_default());
     format!(
-        "{} {state} {filled_bytes} of {size_bytes} B, grown {grown} ago",
-        key.image()
+        "{} {} {filled_bytes} of {size_bytes} B, grown {grown} ago",
+        key.image(),
+        state(shown)
     )
 }
 
-fn tell(removed: Removed) -> io::Result<()> {
+fn state(shown: &Shown) -> &'static str {
+    match (shown.is_whole(), shown.is_proven) {
+        (false, _) => "part",
+        (true, false) => "whole",
+        (true, true) => "proven",
+    }
+}
+
+fn verify(args: &Args) -> Result<(), Failure> {
+    let progress = Progress::new(Unit::Bytes, !args.json);
+    let config = args.config.load_node()?;
+    let verified = cache::verify(config, |image, done| {
+        progress.at(image.as_str(), done, None);
+    })?;
+    progress.hide();
+    let (good, damaged) = (verified.good_chunks, verified.damaged_chunks);
+    let line = match args.json {
+        true => json!({"good_chunks": good, "damaged_chunks": damaged}).to_string(),
+        false => format!("{good} chunks are good, {damaged} are damaged"),
+    };
+    writeln!(io::stdout(), "{line}")?;
+    match damaged {
+        0 => Ok(()),
+        _ => Err(anyhow!("{damaged} damaged chunks do not count any more").into()),
+    }
+}
+
+fn tell(args: &Args, removed: Removed) -> Result<(), Failure> {
     let Removed { entries, bytes } = removed;
-    writeln!(io::stdout(), "{entries} removed, {bytes} B")
+    let line = match args.json {
+        true => json!({"removed_images": entries, "removed_bytes": bytes}).to_string(),
+        false => format!("{entries} removed, {bytes} B"),
+    };
+    writeln!(io::stdout(), "{line}")?;
+    Ok(())
 }

@@ -67,6 +67,11 @@ impl Gateway {
         }
     }
 
+    /// Proves what an earlier process has left unproven.
+    pub async fn prove(&self) {
+        cached::prove_all(self.cache.clone(), self.engine.clone()).await;
+    }
+
     /// Keeps the images of the list, for ever.
     pub async fn keep(&self) {
         let mut kept = Vec::new();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{
     SIZE, caching, caching_lines, content, download, get, image, lose, range, wait,
     wait_until_proven,
@@ -128,6 +130,11 @@ fn the_command_line_looks_after_what_is_there() {
     let id = image(service.address, &content(SIZE, 8));
     download(service.address, &id);
     wait_until_proven(&service, &id);
+    let listed = service.command("cache list --json");
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed["images"][0]["image"], id.as_str());
+    assert_eq!(listed["images"][0]["state"], "proven");
+    assert_eq!(listed["waiting"], Value::Null, "no node was asked");
     let busy = service.command("cache clear");
     assert!(
         !busy.status.success(),
@@ -139,10 +146,10 @@ fn the_command_line_looks_after_what_is_there() {
         String::from_utf8_lossy(&verified.stdout),
         "3 chunks are good, 0 are damaged\n"
     );
-    let cleared = service.command("cache clear");
+    let cleared = service.command("cache clear --json");
     assert_eq!(
         String::from_utf8_lossy(&cleared.stdout),
-        format!("1 removed, {SIZE} B\n")
+        format!("{{\"removed_images\":1,\"removed_bytes\":{SIZE}}}\n")
     );
     assert!(service.command("cache list").stdout.is_empty());
 }

@@ -1,6 +1,6 @@
 //! Who fetches how fast, who waits for whom, and what stays.
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::base::limits::MIB;
@@ -93,17 +93,13 @@ async fn without_ranges_one_of_those_who_want_what_is_far_goes_past() {
     };
     let soon = Duration::from_millis(50);
     let mut near = part(CHUNK_BYTES).await;
-    assert!(tokio::time::timeout(soon, near.next(false)).await.is_err());
+    assert!(timeout(soon, near.next(false)).await.is_err());
     let (mut far, mut another) = (part(SIZE - 10).await, part(SIZE - 10).await);
     let Next::Refused(rest) = far.next(false).await else {
         panic!("it is far");
     };
     assert_eq!((rest.offset, rest.len), (SIZE - 10, 10));
-    assert!(
-        tokio::time::timeout(soon, another.next(false))
-            .await
-            .is_err()
-    );
+    assert!(timeout(soon, another.next(false)).await.is_err());
     rig.origin.fetch(fill);
     assert!(matches!(another.next(false).await, Next::Window { .. }));
     assert!(matches!(near.next(false).await, Next::Window { .. }));

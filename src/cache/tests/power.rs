@@ -129,7 +129,7 @@ fn what_a_power_cut_leaves_is_right_or_nothing() {
                     ..config()
                 };
                 let cache = Cache::open(config).unwrap();
-                let verified = cache.verify();
+                let verified = cache.verify(|_, _| {});
                 assert_eq!(verified.damaged_chunks, 0, "after {at} of {}", ops.len());
                 ready_chunks += verified.good_chunks;
                 let rig = Rig {
