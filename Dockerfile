@@ -1,10 +1,14 @@
-# Two stages: a build with Rust and a C compiler, and a bare image that runs as nobody.
+# Two stages: a build with Rust and a C compiler, and an image that runs as nobody.
 FROM docker.io/library/rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN cargo build --release --locked
 
 FROM docker.io/library/debian:bookworm-slim
+# Whom to trust, Ceph's libraries for images in RBD, and qemu-img for image_conversion.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates librbd1 qemu-utils \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 64061 --home-dir /var/lib/fresnel --create-home fresnel
 COPY --from=build /src/target/release/fresnel /usr/local/bin/fresnel
 USER fresnel

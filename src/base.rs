@@ -3,3 +3,5 @@
 pub mod limits;
 pub mod secret;
 pub mod telemetry;
+#[cfg(test)]
+pub mod written;

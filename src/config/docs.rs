@@ -8,8 +8,7 @@ use super::{
     option::{Opt, Table},
     unsupported,
 };
-
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIGURATION.md");
+use crate::base::written::assert_current;
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -40,15 +39,7 @@ knows.
 
 #[test]
 fn the_page_is_current() {
-    let page = page();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(PAGE, &page).unwrap();
-    }
-    let written = std::fs::read_to_string(PAGE).unwrap_or_default();
-    assert!(
-        written == page,
-        "docs/CONFIGURATION.md is stale: UPDATE_DOCS=1 cargo test --lib config::docs"
-    );
+    assert_current("CONFIGURATION.md", &page(), "config::docs");
 }
 
 fn page() -> String {

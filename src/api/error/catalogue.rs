@@ -12,11 +12,10 @@ use std::{collections::BTreeMap, fmt::Write};
 use super::{Asked, Detail, Error, Explanation, Log};
 use crate::{
     api::operation::STATUSES,
+    base::written::assert_current,
     http::error::title,
     model::{ImageId, ProjectId, StoreId},
 };
-
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ERRORS.md");
 
 const INTRODUCTION: &str = "\
 # Errors
@@ -61,15 +60,7 @@ fn rows() -> Vec<Row> {
 
 #[test]
 fn the_page_is_current() {
-    let page = page();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(PAGE, &page).unwrap();
-    }
-    let written = std::fs::read_to_string(PAGE).unwrap_or_default();
-    assert!(
-        written == page,
-        "docs/ERRORS.md is stale: UPDATE_DOCS=1 cargo test --lib api::error"
-    );
+    assert_current("ERRORS.md", &page(), "api::error");
 }
 
 /// The declarations, and what stands before their names where others hold them.

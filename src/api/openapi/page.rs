@@ -5,8 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::tests::whole;
-
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/API.md");
+use crate::base::written::assert_current;
 
 const INTRODUCTION: &str = "\
 # The API
@@ -25,15 +24,7 @@ path does not have are 405. Outside `/v2` there are `/versions` and `/healthchec
 
 #[test]
 fn the_page_is_current() {
-    let page = page(&whole());
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(PAGE, &page).unwrap();
-    }
-    let written = std::fs::read_to_string(PAGE).unwrap_or_default();
-    assert!(
-        written == page,
-        "docs/API.md is stale: UPDATE_DOCS=1 cargo test --lib api::openapi"
-    );
+    assert_current("API.md", &page(&whole()), "api::openapi");
 }
 
 fn page(document: &Value) -> String {
