@@ -24,7 +24,7 @@ tempest: lab # Tempest's image tests and glance-tempest-plugin's, as published, 
 swift: lab # the Swift store on Swift's own servers
 	cargo test --test tests store::swift -- --ignored
 
-barbican: lab # signed images, with their certificates in a real Barbican
+barbican: lab # signed and encrypted images, with their certificates and keys in a real Barbican
 	cargo test --test tests barbican -- --ignored
 
 imports: lab # imports to several stores, and what is told of images and imports, beside Glance; tokens that end meanwhile
@@ -82,6 +82,6 @@ lab-down: # ends them
 	tests/lab/keystone-down
 
 tools: # what building and testing need beside Rust
-	tests/lab/packages build-essential curl perl qemu-utils
+	tests/lab/packages build-essential curl perl qemu-utils cryptsetup-bin
 
 .PHONY: run demo test built functional tempest swift imports barbican reference lint bench bench-rbd bench-s3 bench-cache fuzz sanitize deny lab lab-down tools

@@ -110,6 +110,18 @@ pub(crate) fn upload(
     len: u64,
     framing: Framing,
 ) -> io::Result<f64> {
+    upload_with(to, id, file, len, framing, "")
+}
+
+/// The same with further header lines.
+pub(crate) fn upload_with(
+    to: SocketAddr,
+    id: &str,
+    file: &File,
+    len: u64,
+    framing: Framing,
+    headers: &str,
+) -> io::Result<f64> {
     let begin = Instant::now();
     let mut socket = TcpStream::connect(to)?;
     let size = match framing {
@@ -119,7 +131,7 @@ pub(crate) fn upload(
     write!(
         socket,
         "PUT /v2/images/{id}/file HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\
-         Content-Type: application/octet-stream\r\n{size}\r\n\r\n"
+         Content-Type: application/octet-stream\r\n{headers}{size}\r\n\r\n"
     )?;
     match framing {
         Framing::Sized => send(&socket, file, 0, len)?,
@@ -172,11 +184,21 @@ pub(crate) fn fetch(
     path: &str,
     bytes_per_second: Option<u64>,
 ) -> io::Result<Fetched> {
+    fetch_with(to, path, bytes_per_second, "")
+}
+
+/// The same with further header lines.
+pub(crate) fn fetch_with(
+    to: SocketAddr,
+    path: &str,
+    bytes_per_second: Option<u64>,
+    headers: &str,
+) -> io::Result<Fetched> {
     let begin = Instant::now();
     let mut socket = TcpStream::connect(to)?;
     write!(
         socket,
-        "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n{headers}\r\n"
     )?;
     let mut reader = BufReader::with_capacity(4096, socket);
     let answer = read_head(&mut reader)?;

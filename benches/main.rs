@@ -7,6 +7,7 @@ mod cache;
 mod client;
 mod data;
 mod digests;
+mod encrypt;
 mod measure;
 mod memory;
 mod metadata;
@@ -80,6 +81,7 @@ const GROUPS: &[(&str, Group)] = &[
     ("download", data::download),
     ("many", data::many),
     ("digests", digests::digests),
+    ("encrypt", encrypt::encrypt),
     ("metadata", metadata::rates),
     ("authorized", authorized::gets),
     ("throttled", metadata::beside_slow_readers),

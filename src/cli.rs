@@ -9,6 +9,7 @@ mod db;
 mod demo;
 mod generate;
 mod image;
+mod key;
 mod node;
 mod policy;
 mod progress;
@@ -59,6 +60,9 @@ enum Command {
     /// Look after images
     #[command(subcommand)]
     Image(image::Command),
+    /// Look after the keys of encrypted images, where they are in a directory
+    #[command(subcommand)]
+    Key(key::Command),
     /// Remove what is ours and dead from the stores, and list what no image has
     Scrub(scrub::Args),
     /// Look after the images on this node's disk
@@ -113,6 +117,7 @@ pub fn run() -> ExitCode {
         Command::Db(command) => db::run(&command),
         Command::Store(command) => store::run(&command),
         Command::Image(command) => image::run(&command),
+        Command::Key(command) => key::run(&command),
         Command::Scrub(args) => scrub::run(&args),
         Command::Cache(command) => cache::run(&command),
         Command::Replicate(command) => replicate::run(&command),

@@ -300,6 +300,9 @@ fn data_settings(fresnel: &fresnel::Fresnel) -> crate::data::Settings {
         admission_wait: Duration::from_secs(fresnel.admission_wait_seconds.into()),
         min_rate_bytes_per_second: fresnel.min_rate_bytes_per_second.into(),
         lag_max: Duration::from_secs(fresnel.target_lag_seconds.into()),
+        vault: crate::data::encrypt::Settings {
+            memory_kib_max: fresnel.key_derivation_memory_mib * 1024,
+        },
     }
 }
 

@@ -9,6 +9,7 @@ pub mod cache;
 pub mod caller;
 pub mod db;
 pub mod download;
+pub mod encryption;
 pub mod error;
 pub mod image;
 pub mod import;
@@ -91,7 +92,7 @@ pub struct Control {
     pub peer: Option<Peer>,
     /// What is on this node's disk beside the stores.
     pub cache: Option<ImageCache>,
-    /// Has the certificates that images are signed with.
+    /// Has the certificates that images are signed with, and the keys of encrypted ones.
     pub keys: Option<Arc<dyn KeyManager>>,
     /// Tells [`job::run`] that there is work.
     pub job_added: Notify,

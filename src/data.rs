@@ -9,6 +9,7 @@ pub mod convert;
 pub mod decompress;
 pub mod digest;
 pub mod egress;
+pub mod encrypt;
 pub mod error;
 pub mod from_stores;
 pub mod ingress;
@@ -34,7 +35,9 @@ use crate::{
 
 pub use crate::store::{Error as StoreError, Piece};
 pub use error::{Error, Result};
-pub use plan::{DeclaredSize, Expect, Known, ReadPlan, Receipt, StopReason, Target, WritePlan};
+pub use plan::{
+    DeclaredSize, Encryption, Expect, Known, ReadPlan, Receipt, StopReason, Target, WritePlan,
+};
 
 /// What moves bytes: one value a process.
 #[derive(Clone, Debug)]
@@ -45,6 +48,8 @@ pub struct Plane {
     pub pool: Pool,
     /// The hash threads.
     pub engine: digest::Engine,
+    /// What keys of encrypted images cost.
+    pub vault: encrypt::Vault,
     /// What the operator decided.
     pub settings: Settings,
 }
@@ -58,6 +63,8 @@ pub struct Settings {
     pub min_rate_bytes_per_second: u64,
     /// A store that the upload can do without is lost when the others wait for it as long as this.
     pub lag_max: Duration,
+    /// What keys of encrypted images may cost.
+    pub vault: encrypt::Settings,
 }
 
 impl Default for Settings {
@@ -66,6 +73,7 @@ impl Default for Settings {
             admission_wait: Duration::from_secs(30),
             min_rate_bytes_per_second: 1024,
             lag_max: Duration::from_secs(60),
+            vault: encrypt::Settings::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod convert;
 mod egress;
+mod encrypt;
 mod faults;
 mod ingest;
 mod record;

@@ -17,6 +17,7 @@ fn declared(disk_format: &str) -> Expect {
         container_format: "bare".to_owned(),
         require_match: true,
         gpt_safety_checks_nonfatal: Vec::new(),
+        encrypted: None,
     }
 }
 

@@ -12,6 +12,7 @@ mod crash;
 mod data;
 mod db;
 mod differential;
+mod encrypt;
 mod fuzz;
 mod http;
 mod inspect;

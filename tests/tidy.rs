@@ -51,7 +51,10 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["http", "client"]),
     ("rustls_platform_verifier", &["client"]),
     ("base64", &["client"]),
-    ("openssl", &["data/digest", "data/signature", "client/s3"]),
+    (
+        "openssl",
+        &["data/digest", "data/encrypt", "data/signature", "client/s3"],
+    ),
     (
         "flate2",
         &["data/decompress", "data/decompress.rs", "data/convert"],
@@ -62,6 +65,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("fresnel_ring", &["store/file", "store/file.rs", "cache"]),
     ("fresnel_hash", &["data/digest"]),
     ("fresnel_mem", &["buf"]),
+    ("fresnel_xts", &["data/encrypt"]),
     ("clap", &["cli", "main.rs"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),

@@ -18,6 +18,7 @@ use fresnel::control::protect::{Format, Protections};
 use fresnel::data::Expect;
 use fresnel::data::convert::qcow2 as tables;
 use fresnel::data::decompress::{Packing, Unpacker};
+use fresnel::data::encrypt::{HEADER_BYTES_MAX, Header, SLOTS_MAX};
 use fresnel::data::inspect::{self, Inspection};
 use fresnel::model::RangeRequest;
 use fresnel_hash::{Algorithm, Engine, Lane, Md5, Sha256, Sha512};
@@ -31,6 +32,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("amqp", amqp),
     ("cache", cache),
     ("config", config),
+    ("container", container),
     ("digests", digests),
     ("disk", disk),
     ("filters", filters),
@@ -92,6 +94,24 @@ pub fn config(data: &[u8]) {
     let lines = text.lines().count();
     assert!(assignments.iter().all(|a| a.line <= lines));
     assert!(errors.iter().all(|e| e.line <= lines));
+}
+
+/// The header of an encrypted container: what is read of it is bounded.
+pub fn container(data: &[u8]) {
+    if let Ok(len) = Header::len(data) {
+        assert!(len <= HEADER_BYTES_MAX);
+    }
+    let Ok(header) = Header::parse(data) else {
+        return;
+    };
+    let mut end = 0;
+    assert!((1..=SLOTS_MAX).contains(&header.areas().count()));
+    for area in header.areas() {
+        assert!(area.offset >= end && area.len <= 256_000);
+        end = area.end();
+    }
+    assert!(header.payload_bytes(end - 1).is_err());
+    let _ = black_box(header.payload_bytes(u64::MAX));
 }
 
 /// Half of the bytes is a schedule of streams that are hashed side by side, the others are their
@@ -348,6 +368,7 @@ pub fn inspect(data: &[u8]) {
             container_format: "bare".to_owned(),
             require_match: true,
             gpt_safety_checks_nonfatal: Vec::new(),
+            encrypted: None,
         };
         let (mut whole, mut cut) = (Inspection::new(&expect), Inspection::new(&expect));
         whole.feed(stream);
@@ -370,7 +391,9 @@ pub fn iso(data: &[u8]) {
 
 /// The start of a stream.
 pub fn luks(data: &[u8]) {
-    black_box(inspect::luks::inspect(data, data.len() as u64));
+    for is_declared in [false, true] {
+        black_box(inspect::luks::inspect(data, data.len() as u64, is_declared));
+    }
 }
 
 /// The start of a stream.

@@ -10,7 +10,7 @@ use ::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts
 
 use super::schema::Violation;
 use crate::{
-    control::{self, cache, db, import, location::Refusal, metadef},
+    control::{self, Error as E, cache, db, import, location::Refusal, metadef},
     data::{self, StoreError},
     http::{self, Response},
     model::RangeError,
@@ -292,11 +292,11 @@ impl Error {
     }
 }
 
-fn of_control(error: &control::Error) -> Verdict {
-    use control::Error as E;
+fn of_control(error: &E) -> Verdict {
     match error {
         E::Unauthenticated { .. } => (StatusCode::UNAUTHORIZED, Log),
         E::IdentityUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
+        E::MediaDenied => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
         E::ReadOnly | E::ForeignOwner(_) => (StatusCode::FORBIDDEN, Detail),
         E::Denied(_)
         | E::NotOwner
@@ -339,7 +339,11 @@ fn of_control(error: &control::Error) -> Verdict {
         | E::TaskMarker(_)
         | E::MarkerNotFound(_)
         | E::Signature(..)
-        | E::CertificateId(_) => (StatusCode::BAD_REQUEST, Explanation),
+        | E::CertificateId(_)
+        | E::Encryption(_)
+        | E::FormatsUnset(_)
+        | E::PreferUnavailable
+        | E::PreferUnknown(_) => (StatusCode::BAD_REQUEST, Explanation),
         E::TooManyProperties { .. }
         | E::TooManyTags { .. }
         | E::TooManyTagsOn { .. }
@@ -349,11 +353,7 @@ fn of_control(error: &control::Error) -> Verdict {
         | E::StorageQuotaFull { .. }
         | E::LimitExceeded { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
         E::GoneDuringUpload(_) | E::AddDisabled => (StatusCode::GONE, Explanation),
-        E::FormatsUnset(_) | E::PreferUnavailable | E::PreferUnknown(_) => {
-            (StatusCode::BAD_REQUEST, Explanation)
-        }
         E::Range(error) => of_range(error),
-        E::MediaDenied => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
         E::Location(refusal) => of_location(refusal),
         E::Cache(refusal) => of_cache(*refusal),
         E::Import(refusal) => of_import(refusal),
@@ -487,7 +487,11 @@ fn of_data(error: &data::Error) -> Verdict {
         data::Error::Busy | data::Error::Stopped(_) => (StatusCode::SERVICE_UNAVAILABLE, Log),
         data::Error::Client(_) => (StatusCode::BAD_REQUEST, Log),
         data::Error::TooSlow => (StatusCode::REQUEST_TIMEOUT, Log),
-        data::Error::Format(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Detail),
+        data::Error::Format(_) | data::Error::Container(_) => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, Detail)
+        }
+        data::Error::Locked(_) => (StatusCode::CONFLICT, Explanation),
+        data::Error::Range(error) => of_range(error),
         data::Error::SizeExceeded { .. }
         | data::Error::SizeMismatch { .. }
         | data::Error::Signature(_) => (StatusCode::BAD_REQUEST, Explanation),

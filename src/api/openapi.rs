@@ -14,9 +14,9 @@ use super::{
         Shape,
     },
     route::{Endpoint, Route},
-    schema::Schemas,
+    schema::{DISK_FORMAT, Schemas},
 };
-use crate::http::error::title;
+use crate::{control::encryption::LUKS, http::error::title};
 
 /// Bodies that have no schema under `/v2/schemas`, by their names.
 const COMPONENTS: &str = include_str!("openapi/components.json");
@@ -254,6 +254,7 @@ fn bodies(schemas: &Schemas) -> Value {
         bodies[many]["properties"][list]["items"] = reference("schemas", one);
     }
     bodies.insert("NewImage".to_owned(), new_image(&bodies["Image"]));
+    show_luks(&mut bodies["Image"]);
     bodies.sort_keys();
     Value::Object(bodies)
 }
@@ -296,6 +297,16 @@ fn point_to(root: &str, schema: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(|item| point_to(root, item)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// What encrypted images are shown as, whether or not that is configured.
+fn show_luks(image: &mut Value) {
+    let formats = &mut image["properties"][DISK_FORMAT]["enum"];
+    if let Some(formats) = formats.as_array_mut()
+        && !formats.iter().any(|format| format == LUKS)
+    {
+        formats.push(LUKS.into());
     }
 }
 

@@ -12,6 +12,11 @@ use metadef::Metadefs;
 use validate::Validator;
 pub use validate::Violation;
 
+use crate::{control::encryption, data::encrypt::Format};
+
+/// The attribute that encrypted images may have a word of their own for.
+pub(super) const DISK_FORMAT: &str = "disk_format";
+
 /// What the stock `schema-image.json` declares: properties that many deployments set.
 const STOCK_PROPERTIES: &str = include_str!("schema/stock.json");
 
@@ -163,15 +168,28 @@ impl Schemas {
         self.new_tasks.validate(task)
     }
 
-    /// Checks an image, or a part of one, as a client sent it.
+    /// Checks an image, or a part of one, as a client sent it. One that is to be encrypted may be `luks`,
+    /// whether or not that is configured.
     pub fn validate(&self, object: &Map<String, Value>) -> Result<(), Violation> {
-        self.validator.validate(object)
+        if !is_luks(object) {
+            return self.validator.validate(object);
+        }
+        let mut rest = object.clone();
+        rest.insert(DISK_FORMAT.to_owned(), Value::Null);
+        self.validator.validate(&rest)
     }
 
     /// Whether the schema names the property; one that it names may be null.
     pub fn declares(&self, property: &str) -> bool {
         self.properties.contains_key(property)
     }
+}
+
+/// Whether it is what encrypted images are, and says how it is encrypted.
+fn is_luks(object: &Map<String, Value>) -> bool {
+    let word = |name: &str| object.get(name).and_then(Value::as_str);
+    let declared = word(encryption::FORMAT).and_then(Format::from_name);
+    word(DISK_FORMAT) == Some(encryption::LUKS) && declared.is_some()
 }
 
 /// Python's `repr` of a value.
@@ -272,7 +290,7 @@ fn base_properties(disk_formats: &[String], container_formats: &[String]) -> Map
     let mut properties: Map<String, Value> =
         serde_json::from_str(BASE_PROPERTIES).expect("base.json is an object");
     for (name, formats) in [
-        ("disk_format", disk_formats),
+        (DISK_FORMAT, disk_formats),
         ("container_format", container_formats),
     ] {
         let formats = formats.iter().map(|format| Value::from(format.as_str()));
@@ -356,6 +374,18 @@ mod tests {
                 .validate(json!({"name": "é".repeat(255)}).as_object().unwrap())
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn an_image_that_is_to_be_encrypted_may_be_luks() {
+        let is_fine = |body: Value| schemas().validate(body.as_object().unwrap()).is_ok();
+        for (format, expected) in [("LUKSv1", true), ("LUKSv2", true), ("GPG", false)] {
+            let image = json!({"disk_format": "luks", "os_encrypt_format": format});
+            assert_eq!(is_fine(image), expected, "{format}");
+        }
+        assert!(!is_fine(json!({"disk_format": "luks"})));
+        let other = json!({"disk_format": "luks", "os_encrypt_format": "LUKSv1", "min_ram": "x"});
+        assert!(!is_fine(other));
     }
 
     #[test]

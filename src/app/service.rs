@@ -27,7 +27,7 @@ use crate::{
         notify::{Settings, Teller, send},
         sweep,
     },
-    data::{Plane, cached, digest::Engine},
+    data::{Plane, cached, digest::Engine, encrypt::Vault},
     http::{self, Drain, Listener, Served, Shutdown},
     model::StoreId,
     store::{
@@ -72,6 +72,7 @@ impl Service {
             stores: stores.clone(),
             engine: Engine::sized_for_machine(config.digest_engine)
                 .context("cannot start [fresnel] digest_engine")?,
+            vault: Vault::new(config.data.vault),
             settings: config.data,
         });
         let db = connect(&config).await?;

@@ -33,6 +33,10 @@ use crate::{
 /// The least that a store's share may be: two uploads at once.
 const UPLOADS_MIN: usize = 2;
 
+/// What is decrypted on its way out, beside all stores' shares: who holds buffers of a store to read from it
+/// must not wait for more of the same.
+pub const DECRYPTION_BYTES: usize = 32 * CHUNK_BYTES;
+
 /// The share of a store that takes no uploads: a download gathers nothing, and needs a buffer or two.
 pub const READER_SHARE_BYTES: usize = 16 * CHUNK_BYTES;
 
@@ -43,6 +47,7 @@ const IDLE_BLOCKS_MAX: usize = 4;
 #[derive(Clone, Debug)]
 pub struct Pool {
     shares: Arc<HashMap<StoreId, Arc<Share>>>,
+    decryption: Arc<Share>,
 }
 
 /// What a transfer that may need no buffers holds instead of an admission: it reserves nothing.
@@ -82,8 +87,15 @@ impl Pool {
             };
             (store, Arc::new(share))
         };
+        let decryption = Share {
+            free: Semaphore::new(DECRYPTION_BYTES / CHUNK_BYTES),
+            upload_chunks: ADMISSION_CHUNKS,
+            store: StoreId::new("decryption"),
+            shelf: shelf.clone(),
+        };
         Self {
             shares: Arc::new(stores.into_iter().map(share).collect()),
+            decryption: Arc::new(decryption),
         }
     }
 
@@ -102,6 +114,7 @@ impl Pool {
         }));
         Self {
             shares: Arc::new(shares),
+            ..self
         }
     }
 
@@ -117,6 +130,17 @@ impl Pool {
     pub async fn admit(&self, store: &StoreId, wait: Duration) -> Result<Admission, Exhausted> {
         let mut claim = self.claim(store, wait);
         claim.chunks = claim.share.upload_chunks;
+        claim.admit().await
+    }
+
+    /// Waits, in order of arrival, for the buffers that a download is decrypted in. Whoever waits holds no
+    /// others.
+    pub async fn admit_decryption(&self, wait: Duration) -> Result<Admission, Exhausted> {
+        let claim = Claim {
+            share: self.decryption.clone(),
+            chunks: ADMISSION_CHUNKS,
+            wait,
+        };
         claim.admit().await
     }
 
@@ -240,6 +264,13 @@ impl Buffer {
     pub fn advance(&mut self, len: usize) {
         assert!(len <= CHUNK_BYTES - self.filled, "more than was spare");
         self.filled += len;
+    }
+
+    /// Takes back what was filled from `len` on.
+    pub fn split_off(&mut self, len: usize) -> Vec<u8> {
+        let rest = self[len..].to_vec();
+        self.filled = len;
+        rest
     }
 
     /// Bytes filled.

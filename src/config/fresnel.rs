@@ -20,7 +20,8 @@ section! {
         data_dir: String = "./fresnel-data";
         /// Listen beyond loopback without authentication, where everybody is an administrator.
         allow_unauthenticated: bool = "false";
-        /// MiB for the buffers of all transfers together.
+        /// MiB for the buffers of all transfers together. What is in encrypted images is decrypted in up to
+        /// 32 MiB beside them.
         memory_limit_mib: u32 = "128", min 8;
         /// MiB of them that uploads to RBD stores may have in flight to Ceph. Raise both together.
         rbd_window_mib: u32 = "96", min 8;
@@ -70,10 +71,14 @@ section! {
         /// also when the image is deactivated, deleted or made private meanwhile; 0 asks each time. Of
         /// a cache node.
         access_cache_seconds: u32 = "0", max 300;
-        /// Directory of the certificates that images are signed with, `<uuid>.pem` or `<uuid>.der`, with
-        /// `[key_manager] backend = file`; only their owner may write there. Unset:
-        /// `${fresnel.data_dir}/keyring`.
+        /// Directory of the certificates that images are signed with, `<uuid>.pem` or `<uuid>.der`, and of
+        /// the keys of encrypted images (`fresnel key import`), with `[key_manager] backend = file`; only
+        /// their owner may write there, and read keys. Unset: `${fresnel.data_dir}/keyring`.
         keyring_dir: Option<String>;
+        /// MiB that a key of an encrypted image may take to be derived (Argon2, LUKS version 2), beside the
+        /// buffers. What needs more cannot be opened. `cryptsetup` takes up to 1024 unless it is told
+        /// otherwise.
+        key_derivation_memory_mib: u32 = "64", min 64, max 4096;
         /// The certificate of an image's signature must be good today, and for signatures if it says for
         /// what it is. Glance does not look at that.
         check_certificates: bool = "true";

@@ -1,4 +1,5 @@
-//! `[key_manager]` and `[barbican]`: where the certificates are that images are signed with.
+//! `[key_manager]` and `[barbican]`: where the certificates are that images are signed with, and the keys
+//! of encrypted ones.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,7 +7,7 @@ use super::{Keystone, fresnel::Fresnel, option::section, reader::Reader, value::
 use crate::client::{key_manager::barbican, transport};
 
 section! {
-    /// Where the certificates are that images are signed with.
+    /// Where the certificates are that images are signed with, and the keys of encrypted images.
     KeyManager in "key_manager" {
         /// `barbican`, or `file`: the directory `[fresnel] keyring_dir`. Unset: `barbican` with the flavor
         /// `keystone`, and `file` without. Any other refuses to start.
@@ -29,6 +30,9 @@ section! {
         verify_ssl: bool = "true";
         /// PEM file with the certificates that Barbican's must be signed by, instead of the system's.
         verify_ssl_path: Option<String>;
+        /// The service's own token goes with the user's, so that a token that expires meanwhile is still
+        /// taken.
+        send_service_user_token: bool = "false";
         /// Seconds for a request and its answer.
         timeout: u32 = "30", min 1;
     }
@@ -89,6 +93,7 @@ pub(super) fn read(
         endpoint: barbican.barbican_endpoint,
         region: barbican.barbican_region_name,
         interface: barbican.barbican_endpoint_type,
+        send_service_token: barbican.send_service_user_token,
         transport: transport::Config {
             ca_file: barbican.verify_ssl_path.map(PathBuf::from),
             insecure: !barbican.verify_ssl,
@@ -108,7 +113,7 @@ impl Value for Backend {
             }
             "file" => Ok(Self::File),
             other => Err(format!(
-                "{other:?} is not supported, and image signatures could not be verified: {}",
+                "{other:?} is not supported, and image signatures could not be verified, nor images decrypted: {}",
                 Self::KIND
             )),
         }

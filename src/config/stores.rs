@@ -116,9 +116,23 @@ fn set(text: Option<String>) -> Option<String> {
 pub(super) fn read(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Stores {
     let backends = Backends::read(reader, &["DEFAULT"]);
     let common = GlanceStore::read(reader, &[SINGLE_SECTION]);
-    match &backends.enabled_backends {
+    let stores = match &backends.enabled_backends {
         Some(Pairs(pairs)) if !pairs.is_empty() => several(reader, pairs, &common, warnings),
         _ => single(reader, &common, warnings),
+    };
+    refuse_encryption(reader, &stores);
+    stores
+}
+
+/// Who sets a key believes that what rests in the store is encrypted.
+fn refuse_encryption(reader: &mut Reader<'_>, stores: &Stores) {
+    const KEY: &str = "fresnel_encryption_key";
+    let ids = stores.stores.iter().map(|store| store.settings.id.as_str());
+    for section in ids.chain([SINGLE_SECTION, SHARED_SECTION]) {
+        if let Some((_, place)) = reader.text(section, KEY) {
+            let reason = "stores that encrypt whatever is put there are not supported yet";
+            reader.refuse_at(Some(place), section, KEY, reason);
+        }
     }
 }
 

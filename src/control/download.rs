@@ -1,10 +1,11 @@
 //! A download: which image, which bytes, and where they may be had.
 
-use super::{Caller, Control, Error, Result, Rule, cache, notify::Sent};
+use super::{Caller, Control, Error, Result, Rule, cache, encryption::PlainRead, notify::Sent};
 use crate::{
+    base::secret::Secret,
     cache::{Cache, Key},
     data::ReadPlan,
-    model::{Image, ImageId, LocationStatus, RangeError, RangeRequest, Status, StoreId},
+    model::{ByteRange, Image, ImageId, LocationStatus, RangeError, RangeRequest, Status, StoreId},
 };
 
 /// What a client asks for.
@@ -16,6 +17,10 @@ pub struct DownloadRequest {
     pub range: Result<RangeRequest, RangeError>,
     /// `?prefer=`: the stores to try first.
     pub prefer: Vec<String>,
+    /// What is in an encrypted image, and not its container.
+    pub is_plain: bool,
+    /// In whose name the key manager is asked for its key.
+    pub token: Option<Secret>,
 }
 
 /// A download that may start.
@@ -27,6 +32,8 @@ pub struct Download {
     pub size_bytes: u64,
     /// The whole image's MD5.
     pub checksum: Option<String>,
+    /// What is in the image is to be sent: the plan's range is all of its container.
+    pub plain: Option<PlainRead>,
     /// What the image is in a cache; none where it is for none.
     pub key: Option<Key>,
     /// The cache that it goes through.
@@ -40,8 +47,8 @@ impl Control {
     ///
     /// # Errors
     /// [`Error::ImageNotFound`], [`Error::DataDeactivated`], [`Error::Denied`],
-    /// [`Error::PreferUnavailable`], [`Error::PreferUnknown`], [`Error::Range`], and the store's
-    /// and the database's.
+    /// [`Error::PreferUnavailable`], [`Error::PreferUnknown`], [`Error::Encryption`],
+    /// [`Error::Range`], and the store's and the database's.
     pub async fn download_plan(
         &self,
         caller: &Caller,
@@ -53,6 +60,9 @@ impl Control {
             return Err(Error::DataDeactivated);
         }
         self.allow(Rule::DownloadImage, caller, &image)?;
+        if request.is_plain {
+            self.allow(Rule::DownloadImagePlain, caller, &image)?;
+        }
         if !request.prefer.is_empty() {
             self.allow(Rule::DownloadFromStore, caller, &image)?;
         }
@@ -72,6 +82,17 @@ impl Control {
                     .await?
             }
         };
+        let plain = match request.is_plain {
+            true => {
+                let token = request.token.as_ref();
+                self.decryption(&image, range, token).await?
+            }
+            false => None,
+        };
+        let range = match plain {
+            Some(_) => ByteRange::whole(size_bytes),
+            None => range.resolve(size_bytes)?,
+        };
         let sent = Sent::new(&image, caller);
         Ok(Some(Download {
             key: cache::key(&image),
@@ -79,11 +100,13 @@ impl Control {
             sent,
             plan: ReadPlan {
                 image: id,
-                range: range.resolve(size_bytes)?,
+                range,
                 locations,
             },
             size_bytes,
-            checksum: image.checksum,
+            // Of the container, which is not what is sent.
+            checksum: image.checksum.filter(|_| plain.is_none()),
+            plain,
         }))
     }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{cache, db, import, location, metadef, policy::Rule};
+use super::{cache, db, encryption, import, location, metadef, policy::Rule};
 use crate::{
     client::keystone,
     data::{self, signature},
@@ -311,6 +311,9 @@ pub enum Error {
     /// The id of its certificate is none: all that Glance says.
     #[error(transparent)]
     CertificateId(signature::Refusal),
+    /// Bytes are neither encrypted nor decrypted as asked.
+    #[error(transparent)]
+    Encryption(#[from] encryption::Refusal),
     /// The image was deleted during its upload, or another upload was first.
     #[error(
         "Image {0} could not be found after upload. The image may have been deleted during the \

@@ -15,7 +15,7 @@ use super::{
     upload::Upload,
 };
 use crate::{
-    data::{DeclaredSize, Known, Receipt, WritePlan},
+    data::{DeclaredSize, Encryption, Known, Receipt, WritePlan},
     model::{Image, ImageId, Status},
     store,
 };
@@ -65,6 +65,7 @@ impl Control {
             expect: None,
             known: Known::default(),
             signature: None,
+            encryption: Encryption::None,
         };
         let begun = self.begin(
             (&queued, &uploading),

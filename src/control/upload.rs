@@ -15,6 +15,7 @@ use super::{
     Caller, Control, Error, Result, Rule,
     attempts::Attempts,
     db::{self, Bounds, NewWrite, Reservation},
+    encryption,
     image::now,
     lease::{Covered, Transfer},
     quota::Growth,
@@ -23,8 +24,8 @@ use super::{
 use crate::{
     base::secret::Secret,
     data::{
-        self, DeclaredSize, Expect, Known, Plane, Receipt, Source, Steward, StopReason, WritePlan,
-        ingress,
+        self, DeclaredSize, Encryption, Expect, Known, Plane, Receipt, Source, Steward, StopReason,
+        WritePlan, ingress,
     },
     model::{Attempt, Image, ImageId, Location, LocationStatus, Status, StoreId, location},
     store::{self, Intent},
@@ -39,7 +40,9 @@ pub struct UploadRequest {
     pub size: DeclaredSize,
     /// Where they go.
     pub to: Destination,
-    /// In whose name the key manager is asked for a certificate.
+    /// The bytes are plain, and are to be stored encrypted as the image says.
+    pub is_plain: bool,
+    /// In whose name the key manager is asked for certificates and keys.
     pub token: Option<Secret>,
 }
 
@@ -132,7 +135,14 @@ async fn whole(
         gone,
     };
     let outcome = match ingress::ingest(&plane, &upload.plan, source.as_mut(), &steward).await {
-        Ok(receipts) => upload.finish(&receipts).await,
+        Ok(receipts) => {
+            let image = upload.saving.clone();
+            let finished = upload.finish(&receipts).await;
+            if finished.is_ok() && matches!(request.to, Destination::Store(_)) {
+                control.need_key(&image, request.token.as_ref()).await;
+            }
+            finished
+        }
         Err(error) => Err(upload.fail(error).await),
     };
     record(&caller, &transfer, &outcome);
@@ -144,7 +154,7 @@ impl Control {
     ///
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::UnknownStore`], [`Error::ImageNotFound`], [`Error::Denied`],
-    /// [`Error::NotQueued`], [`Error::FormatsUnset`], [`Error::Signature`], [`Error::StorageQuotaFull`],
+    /// [`Error::NotQueued`], [`Error::FormatsUnset`], [`Error::Signature`], [`Error::Encryption`], [`Error::StorageQuotaFull`],
     /// [`Error::LimitExceeded`], [`Error::GoneDuringUpload`] when another upload was first, and the store's and the database's.
     pub async fn upload_begin(
         self: &Arc<Self>,
@@ -171,8 +181,15 @@ impl Control {
             return Err(denied());
         }
         let signature = self.signature(&queued, request.token.as_ref()).await?;
+        let encryption = self.encryption(&queued, request.is_plain, request.token.as_ref());
+        let encryption = encryption.await?;
+        let expect = match encryption {
+            Encryption::Seal(_) => encryption::of_plain(expect),
+            Encryption::None | Encryption::Check(_) => expect,
+        };
         let size = self.settings.presized(request.size, &queued);
-        let intent = self.intend(&store, &id, size).await?;
+        let stored = encryption.stored(size);
+        let intent = self.intend(&store, &id, stored).await?;
         let bounds = self.bounds(caller).await?.map(Bounds::of_upload);
         let Attempts {
             covered,
@@ -188,8 +205,15 @@ impl Control {
             expect: Some(expect),
             known: Known::default(),
             signature,
+            encryption,
         };
-        let begun = self.begin((&queued, &saving), &writes, bounds, Bounds::of_upload, size);
+        let begun = self.begin(
+            (&queued, &saving),
+            &writes,
+            bounds,
+            Bounds::of_upload,
+            stored,
+        );
         self.begun(begun.await, covered, |covered, growth| Upload {
             control: self.clone(),
             is_staging: false,
@@ -288,6 +312,7 @@ impl Control {
                 container_format: container_format.clone(),
                 require_match: self.settings.require_image_format_match,
                 gpt_safety_checks_nonfatal: self.settings.gpt_safety_checks_nonfatal.clone(),
+                encrypted: encryption::declared(image),
             }),
             (Some(_), None) => Err(Error::FormatsUnset("Property container_format")),
             (None, Some(_)) => Err(Error::FormatsUnset("Property disk_format")),
@@ -423,6 +448,7 @@ impl Upload {
         image.status = Status::Active;
         image.updated_at = now();
         self.control.add_stored(&mut image, receipts);
+        encryption::complete(&mut image);
         image
     }
 }
@@ -433,6 +459,9 @@ impl Control {
         if let Some(first) = receipts.first() {
             image.size_bytes = Some(first.size_bytes);
             image.virtual_size_bytes = first.virtual_size_bytes.or(image.virtual_size_bytes);
+        }
+        if let Some(plain) = receipts.first().and_then(|first| first.plain.as_ref()) {
+            encryption::record(image, plain);
         }
         if let Some(digests) = receipts.first().and_then(|first| first.digests.as_ref()) {
             image.checksum = Some(digests.checksum.clone());

@@ -104,6 +104,15 @@ pub async fn from_cache(
 }
 
 impl Egress {
+    /// A download of `len` bytes that a reader gives.
+    pub(super) fn new(reader: Box<dyn Reader>, store: StoreId, len: u64) -> Self {
+        Self {
+            reader,
+            store,
+            left_bytes: len,
+        }
+    }
+
     /// The next piece; `None` after the last byte of the range. Pieces add up to the range exactly.
     ///
     /// # Errors

@@ -3,9 +3,13 @@
 use std::io;
 
 use super::StopReason;
+use super::encrypt;
 use super::inspect::FormatError;
 use super::signature::Refusal;
-use crate::{model::ImageId, store};
+use crate::{
+    model::{ImageId, RangeError},
+    store,
+};
 
 /// The result of a data-plane operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -22,6 +26,9 @@ pub enum Error {
     /// The client's bytes broke off.
     #[error("the client's data broke off")]
     Client(#[source] io::Error),
+    /// What arrived is not the encrypted container that the image says it is. The text is the client's.
+    #[error("Image is not as its os_encrypt_format and os_encrypt_key_id say: {0}")]
+    Container(encrypt::Refusal),
     /// The content is not what the image says it is. The text is the client's.
     #[error(transparent)]
     Format(#[from] FormatError),
@@ -44,6 +51,12 @@ pub enum Error {
     /// No location has the image's data any more.
     #[error("the data of image {0} is lost")]
     Lost(ImageId),
+    /// The stored container cannot be unlocked. The text is the client's.
+    #[error("The image cannot be decrypted: {0}")]
+    Locked(encrypt::Refusal),
+    /// No such bytes in what was decrypted.
+    #[error(transparent)]
+    Range(RangeError),
     /// The signature is not that of these bytes.
     #[error(transparent)]
     Signature(Refusal),

@@ -48,7 +48,7 @@ impl Origin for FromStores {
 }
 
 /// What opening a download may say, as a store says it.
-fn of_store(error: Error) -> StoreError {
+pub(super) fn of_store(error: Error) -> StoreError {
     match error {
         Error::Busy => StoreError::NoBuffers,
         Error::Lost(image) => StoreError::NotFound(image.to_string()),

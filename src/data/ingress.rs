@@ -4,6 +4,7 @@
 //! is full, the loop does not ask the source, and TCP does the rest.
 
 pub(super) mod pace;
+mod sealing;
 
 use std::{io, time::Duration};
 
@@ -17,15 +18,20 @@ use tokio::{
 use tracing::warn;
 
 use super::{
-    DeclaredSize, Error, Plane, Receipt, Result, Source, Steward, Target, WritePlan, digest,
-    inspect::Inspection, signature::Signature,
+    DeclaredSize, Encryption, Error, Plane, Receipt, Result, Source, Steward, Target, WritePlan,
+    digest,
+    encrypt::{self, Probe},
+    inspect::Inspection,
+    signature::Signature,
 };
 use crate::{
     base::limits::MIB,
-    buf::{Admission, AtRest, Buffer, Chunk, Plain},
+    buf::{Admission, AtRest, Buffer, Chunk},
     model::{Digests, HashAlgorithm},
     store::{self, Writer},
 };
+
+use sealing::Sealing;
 
 pub use pace::PACE_WINDOW;
 
@@ -71,7 +77,7 @@ async fn carry(
     steward: &dyn Steward,
     lines: &mut [Line<'_>],
 ) -> Result<Vec<Receipt>> {
-    if let DeclaredSize::Exact(bytes) = plan.size {
+    if let DeclaredSize::Exact(bytes) = plan.stored_size() {
         plan.within_limit(bytes)?;
     }
     let gathers = |target: &&Target| {
@@ -84,20 +90,23 @@ async fn carry(
     let admission = plane
         .pool
         .admit(&hungriest.store, plane.settings.admission_wait);
-    let mut intake = Intake::new(plane, plan, admission.await.map_err(|_| Error::Busy)?);
+    let admission = admission.await.map_err(|_| Error::Busy)?;
+    let sealing = Sealing::begin(plane, plan).await?;
+    let mut intake = Intake::new(plane, plan, admission, sealing);
     for line in lines.iter_mut() {
         line.open(plane, plan).await?;
         if let Some(object) = line.object() {
             steward.opened(line.target.intent.attempt, object).await?;
         }
     }
+    intake.write_head(lines).await?;
     while let Some(mut bytes) = intake.receive(source, lines).await? {
         intake.count(bytes.len() as u64)?;
         if intake.is_report_due() {
             intake.report(steward).await?;
         }
-        while let Some(chunk) = intake.pack(&mut bytes, lines).await? {
-            intake.pass_on(chunk, lines).await?;
+        while let Some(buffer) = intake.pack(&mut bytes, lines).await? {
+            intake.pass_on(buffer, lines).await?;
         }
     }
     intake.flush(lines).await?;
@@ -113,9 +122,10 @@ struct Sums {
     size_bytes: u64,
     digests: Option<Digests>,
     virtual_size_bytes: Option<u64>,
+    plain: Option<encrypt::Plain>,
 }
 
-/// The receiving side: counts, packs into buffers, hashes.
+/// The receiving side: counts, packs into buffers, encrypts, hashes.
 struct Intake<'a> {
     plan: &'a WritePlan,
     admission: Admission,
@@ -123,16 +133,30 @@ struct Intake<'a> {
     gathers: bool,
     buffer: Option<Buffer>,
     inspection: Option<Inspection>,
+    /// Of bytes that must be a container.
+    probe: Option<Probe>,
+    /// Of bytes that become one.
+    sealing: Option<Sealing>,
     digests: digest::Stream,
     lag: Duration,
     pace: pace::Pace,
     received_bytes: u64,
+    stored_bytes: u64,
     reported_bytes: u64,
     reported_at: Instant,
 }
 
 impl<'a> Intake<'a> {
-    fn new(plane: &Plane, plan: &'a WritePlan, admission: Admission) -> Self {
+    fn new(
+        plane: &Plane,
+        plan: &'a WritePlan,
+        admission: Admission,
+        sealing: Option<Sealing>,
+    ) -> Self {
+        let probe = match &plan.encryption {
+            Encryption::Check(check) => Some(Probe::new(check.clone(), plane.vault.clone())),
+            Encryption::None | Encryption::Seal(_) => None,
+        };
         Self {
             plan,
             admission,
@@ -142,10 +166,13 @@ impl<'a> Intake<'a> {
             }),
             buffer: None,
             inspection: plan.expect.as_ref().map(Inspection::new),
+            probe,
+            sealing,
             digests: plane.engine.open(&plan.algorithms()),
             lag: plane.settings.lag_max,
             pace: pace::Pace::new(plane.settings.min_rate_bytes_per_second),
             received_bytes: 0,
+            stored_bytes: 0,
             reported_bytes: 0,
             reported_at: Instant::now(),
         }
@@ -174,7 +201,7 @@ impl<'a> Intake<'a> {
             }
             if self.admission.is_borrowing() {
                 if !self.gathers {
-                    self.flush(lines).await?;
+                    self.flush_sectors(lines).await?;
                 }
                 spill(lines).await?;
             }
@@ -184,7 +211,8 @@ impl<'a> Intake<'a> {
     /// Holds the sender to what it declared and to the limit.
     fn count(&mut self, bytes: u64) -> Result<()> {
         self.received_bytes += bytes;
-        self.plan.within_limit(self.received_bytes)?;
+        self.plan
+            .within_limit(self.head_bytes() + self.received_bytes)?;
         match self.plan.size {
             DeclaredSize::Exact(expected_bytes) if expected_bytes < self.received_bytes => {
                 Err(Error::SizeExceeded {
@@ -204,15 +232,13 @@ impl<'a> Intake<'a> {
     async fn report(&mut self, steward: &dyn Steward) -> Result<()> {
         self.reported_bytes = self.received_bytes;
         self.reported_at = Instant::now();
-        Ok(steward.advance(self.received_bytes).await?)
+        Ok(steward
+            .advance(self.head_bytes() + self.received_bytes)
+            .await?)
     }
 
-    /// Takes from `bytes` into the buffer; a chunk each time that one is full.
-    async fn pack(
-        &mut self,
-        bytes: &mut Bytes,
-        lines: &mut [Line<'_>],
-    ) -> Result<Option<Chunk<Plain>>> {
+    /// Takes from `bytes` into the buffer; gives it each time that it is full.
+    async fn pack(&mut self, bytes: &mut Bytes, lines: &mut [Line<'_>]) -> Result<Option<Buffer>> {
         while !bytes.is_empty() {
             let mut buffer = match self.buffer.take() {
                 Some(buffer) => buffer,
@@ -220,7 +246,7 @@ impl<'a> Intake<'a> {
             };
             bytes.advance(buffer.fill(bytes));
             if buffer.is_full() {
-                return Ok(Some(buffer.freeze()));
+                return Ok(Some(buffer));
             }
             self.buffer = Some(buffer);
         }
@@ -239,22 +265,52 @@ impl<'a> Intake<'a> {
 
     async fn flush(&mut self, lines: &mut [Line<'_>]) -> Result<()> {
         match self.buffer.take() {
-            Some(buffer) => self.pass_on(buffer.freeze(), lines).await,
+            Some(buffer) => self.pass_on(buffer, lines).await,
             None => Ok(()),
         }
     }
 
-    /// Hands a chunk to the digests and to every writer, side by side.
-    async fn pass_on(&mut self, chunk: Chunk<Plain>, lines: &mut [Line<'_>]) -> Result<()> {
-        if let Some(inspection) = &mut self.inspection {
-            inspection.feed(chunk.bytes());
+    /// Hands on what was received, and keeps what fills no sector.
+    async fn flush_sectors(&mut self, lines: &mut [Line<'_>]) -> Result<()> {
+        let sector_bytes = self.sealing.as_ref().map_or(1, Sealing::sector_bytes);
+        let Some(mut buffer) = self.buffer.take() else {
+            return Ok(());
+        };
+        let rest = buffer.split_off(buffer.len() - buffer.len() % sector_bytes);
+        if !buffer.is_empty() {
+            self.pass_on(buffer, lines).await?;
         }
-        let at_rest = at_rest(&chunk);
+        if !rest.is_empty() {
+            let mut buffer = self.free_buffer(lines).await?;
+            buffer.fill(&rest);
+            self.buffer = Some(buffer);
+        }
+        Ok(())
+    }
+
+    /// Looks at what arrived, encrypts it where it is to be, and stores it.
+    async fn pass_on(&mut self, mut buffer: Buffer, lines: &mut [Line<'_>]) -> Result<()> {
+        if let Some(inspection) = &mut self.inspection {
+            inspection.feed(&buffer);
+        }
+        if let Some(probe) = &mut self.probe {
+            probe.feed(&buffer).await;
+        }
+        if let Some(sealing) = &mut self.sealing {
+            buffer = sealing.seal(buffer).await;
+        }
+        self.store(buffer.freeze(), lines).await
+    }
+
+    /// Hands a chunk to the digests and to every writer, side by side.
+    async fn store(&mut self, chunk: Chunk<AtRest>, lines: &mut [Line<'_>]) -> Result<()> {
+        self.stored_bytes += chunk.len() as u64;
+        let hashed = Chunk::new(chunk.bytes().clone());
         let alone = lines.iter().filter(|line| line.writer.is_some()).count() == 1;
         let lag = (!alone).then_some(self.lag);
         let writes = lines.iter_mut();
-        let writes = join_all(writes.map(|line| line.write(at_rest.clone(), lag)));
-        let ((), written) = tokio::join!(self.digests.feed(&chunk), writes);
+        let writes = join_all(writes.map(|line| line.write(chunk.clone(), lag)));
+        let ((), written) = tokio::join!(self.digests.feed(&hashed), writes);
         written.into_iter().collect::<Result<(), _>>()?;
         some_line_left(lines)
     }
@@ -275,10 +331,18 @@ impl<'a> Intake<'a> {
             let (_, digest) = found.expect("what the plan needs was opened");
             digest.clone()
         };
+        let head_bytes = self.sealing.as_ref().map(Sealing::head_bytes);
+        let (plain, signed) = self.sealing.map(Sealing::finish).unzip();
         // Before the content is judged, as in Glance.
         if let Some(signature) = self.plan.signature.clone() {
-            verify(signature, of).await?;
+            let signed = signed.flatten();
+            let signed = signed.unwrap_or_else(|| of(signature.digest()));
+            verify(signature, signed).await?;
         }
+        let payload_bytes = match self.probe {
+            Some(probe) => probe.finish(self.stored_bytes).map_err(Error::Container)?,
+            None => head_bytes.map(|head| self.stored_bytes - head),
+        };
         let verdict = self.inspection.map(Inspection::finish).transpose()?;
         for warning in verdict.iter().flat_map(|verdict| &verdict.warnings) {
             warn!(image.id = %self.plan.image, %warning, "Accepted an image with a warning");
@@ -288,10 +352,14 @@ impl<'a> Intake<'a> {
             os_hash_algo,
             os_hash_value: of(os_hash_algo),
         });
+        let virtual_size_bytes = verdict.and_then(|verdict| verdict.virtual_size_bytes);
         Ok(Sums {
-            size_bytes: self.received_bytes,
+            size_bytes: self.stored_bytes,
             digests,
-            virtual_size_bytes: verdict.and_then(|verdict| verdict.virtual_size_bytes),
+            virtual_size_bytes: payload_bytes
+                .filter(|bytes| *bytes > 0)
+                .or(virtual_size_bytes),
+            plain,
         })
     }
 }
@@ -316,7 +384,7 @@ impl<'a> Line<'a> {
     }
 
     async fn open(&mut self, plane: &Plane, plan: &WritePlan) -> Result<()> {
-        let (intent, size) = (&self.target.intent, plan.size);
+        let (intent, size) = (&self.target.intent, plan.stored_size());
         let opened = match plane.stores.get(&self.target.store) {
             Some(store) => match store.writer(intent, size.hint()).await {
                 // Of a hint that has no room, only the bytes that come will tell.
@@ -395,6 +463,7 @@ impl<'a> Line<'a> {
             size_bytes: sums.size_bytes,
             digests: sums.digests.clone(),
             virtual_size_bytes: sums.virtual_size_bytes,
+            plain: sums.plain.clone(),
         };
         self.steward.stored(&receipt).await;
         Ok(Some(receipt))
@@ -452,22 +521,25 @@ fn some_line_left(lines: &mut [Line<'_>]) -> Result<()> {
 }
 
 /// On a thread that may compute.
-async fn verify(signature: Signature, of: impl Fn(HashAlgorithm) -> String) -> Result<()> {
-    let digest = of(signature.digest());
+async fn verify(signature: Signature, digest: String) -> Result<()> {
     let verified = spawn_blocking(move || signature.verify(&digest)).await;
     let verified = verified.expect("verifying does not panic, and is not cancelled");
     verified.map_err(Error::Signature)
 }
 
-/// No store here encrypts underneath: the bytes rest as they came.
-fn at_rest(chunk: &Chunk<Plain>) -> Chunk<AtRest> {
-    Chunk::new(chunk.bytes().clone())
-}
-
 impl WritePlan {
-    /// The digests that are needed, each once.
+    /// What is known of the size of what is stored.
+    fn stored_size(&self) -> DeclaredSize {
+        self.encryption.stored(self.size)
+    }
+
+    /// The digests of what is stored that are needed, each once. A signature is of what is sent.
     fn algorithms(&self) -> Vec<HashAlgorithm> {
-        let signed = self.signature.as_ref().map(Signature::digest);
+        let signed = match self.encryption {
+            Encryption::None | Encryption::Check(_) => self.signature.as_ref(),
+            Encryption::Seal(_) => None,
+        };
+        let signed = signed.map(Signature::digest);
         let md5 = self.os_hash_algo.map(|_| HashAlgorithm::Md5);
         let mut needed = Vec::new();
         for algorithm in [md5, self.os_hash_algo, signed].into_iter().flatten() {

@@ -145,6 +145,9 @@ pub enum FormatError {
     /// A field that must be read cannot be.
     #[error("Image format inspection failed")]
     Unreadable(#[source] Unreadable),
+    /// The image says that it is encrypted, and its format says that it is not.
+    #[error("Image disk_format qcow2 does not match stream data that is not encrypted with LUKS")]
+    Unencrypted,
     /// Opening it could harm a host.
     #[error("Image failed safety checks")]
     Unsafe(#[source] Violation),
@@ -227,7 +230,7 @@ impl Inspection {
             | FormatError::Multiple(_)
             | FormatError::Incomplete
             | FormatError::Unreadable(_) => !self.expect.require_match,
-            FormatError::Unsafe(_) => false,
+            FormatError::Unencrypted | FormatError::Unsafe(_) => false,
         };
         if !tolerable {
             return Err(error);
@@ -240,7 +243,16 @@ impl Inspection {
     fn judge(&self, verdict: &mut Verdict) -> Result<(), FormatError> {
         let (detected, found) = self.detect()?;
         let recognisable = Format::from_name(&self.expect.disk_format).is_some();
-        if self.declares(detected) {
+        if self.is_container(detected) {
+            // Whether it is the one that the image says, its own check tells.
+            verdict.virtual_size_bytes = storable(found.virtual_size_bytes)?;
+        } else if self.declares(detected) {
+            if self.expect.encrypted.is_some()
+                && detected == Format::Qcow2
+                && !qcow2::is_encrypted(self.head.bytes())
+            {
+                return Err(FormatError::Unencrypted);
+            }
             verdict.virtual_size_bytes = storable(found.virtual_size_bytes)?;
         } else if self.declares(Format::Raw) {
             verdict.virtual_size_bytes = storable(Ok(Some(self.received_bytes)))?;
@@ -268,6 +280,7 @@ impl Inspection {
     fn detect(&self) -> Result<(Format, Found), FormatError> {
         let total_bytes = self.received_bytes;
         let head = self.head.bytes();
+        let is_declared = self.expect.encrypted.is_some();
         let found = [
             (Format::Qcow2, qcow2::inspect(head)),
             (Format::Vhd, vhd::inspect(head)),
@@ -277,7 +290,7 @@ impl Inspection {
             (Format::Qed, qed::inspect(head)),
             (Format::Iso, iso::inspect(self.iso.bytes())),
             (Format::Gpt, gpt::inspect(head, total_bytes)),
-            (Format::Luks, luks::inspect(head, total_bytes)),
+            (Format::Luks, luks::inspect(head, total_bytes, is_declared)),
         ];
         let matched: Vec<(Format, Found)> = found
             .into_iter()
@@ -296,6 +309,11 @@ impl Inspection {
                 Err(FormatError::Multiple(names.join(",")))
             }
         }
+    }
+
+    /// Encrypted data of an image that says so; qcow2 has its own way to be.
+    fn is_container(&self, format: Format) -> bool {
+        self.expect.encrypted.is_some() && format == Format::Luks && !self.declares(Format::Qcow2)
     }
 
     fn declares(&self, format: Format) -> bool {
@@ -340,6 +358,7 @@ mod tests {
             container_format: "bare".to_owned(),
             require_match: true,
             gpt_safety_checks_nonfatal: Vec::new(),
+            encrypted: None,
         });
         inspection.feed(head);
         for _ in 0..3 {

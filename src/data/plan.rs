@@ -1,5 +1,6 @@
 //! All that crosses between control and data: plain data, no handles.
 
+use super::encrypt::{Check, Format, Plain, Seal};
 use super::signature::Signature;
 use crate::model::{ByteRange, Digests, HashAlgorithm, ImageId, StoreId};
 use crate::store::Intent;
@@ -25,6 +26,34 @@ pub struct WritePlan {
     /// What must have signed the bytes; others are [`Error::Signature`](super::Error::Signature), and are
     /// published nowhere.
     pub signature: Option<Signature>,
+    /// What the bytes have to do with encryption.
+    pub encryption: Encryption,
+}
+
+/// What an upload's bytes have to do with encryption.
+#[derive(Clone, Debug, Default)]
+pub enum Encryption {
+    /// Nothing: they are stored as they come, and nobody asks whether somebody has encrypted them.
+    #[default]
+    None,
+    /// They are plain, and become a container.
+    Seal(Seal),
+    /// They must be a container, or are [`Error::Container`](super::Error::Container).
+    Check(Check),
+}
+
+impl Encryption {
+    /// What a size becomes in the stores.
+    pub fn stored(&self, size: DeclaredSize) -> DeclaredSize {
+        let Self::Seal(seal) = self else {
+            return size;
+        };
+        match size {
+            DeclaredSize::Exact(bytes) => DeclaredSize::Exact(seal.format.container_bytes(bytes)),
+            DeclaredSize::Hint(bytes) => DeclaredSize::Hint(seal.format.container_bytes(bytes)),
+            DeclaredSize::Unknown => size,
+        }
+    }
 }
 
 /// Digests that were recorded earlier.
@@ -88,6 +117,9 @@ pub struct Expect {
     pub require_match: bool,
     /// `[image_format] gpt_safety_checks_nonfatal`.
     pub gpt_safety_checks_nonfatal: Vec<String>,
+    /// The container that the image says its data is encrypted in: LUKS where `disk_format` has another
+    /// word for it, and qcow2 only with LUKS inside.
+    pub encrypted: Option<Format>,
 }
 
 /// What an upload did to one target.
@@ -97,12 +129,14 @@ pub struct Receipt {
     pub store: StoreId,
     /// The address of the object.
     pub url: String,
-    /// Bytes that the client sent.
+    /// Bytes that were stored: those that the client sent, or a container with them.
     pub size_bytes: u64,
-    /// Of the bytes that the client sent; none where nobody asked for any.
+    /// Of the bytes that were stored; none where nobody asked for any.
     pub digests: Option<Digests>,
     /// Bytes of the disk inside, where the format tells.
     pub virtual_size_bytes: Option<u64>,
+    /// What the container is of that was made of the client's bytes.
+    pub plain: Option<Plain>,
 }
 
 /// What a download is to do, decided before its first byte.

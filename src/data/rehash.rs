@@ -49,7 +49,7 @@ mod tests {
     use crate::{
         base::limits::MIB,
         buf::{Chunk, Pool},
-        data::{self, Error, digest::Engine},
+        data::{self, Error, digest::Engine, encrypt::Vault},
         model::{Attempt, ByteRange, ImageId, StoreId},
         store::{Registry, Store, memory::MemoryStore},
     };
@@ -71,6 +71,7 @@ mod tests {
         let plane = Plane {
             pool: Pool::new(0, &[store.id().clone()]),
             engine: Engine::new(2).unwrap(),
+            vault: Vault::default(),
             settings: data::Settings::default(),
             stores: Registry::new(vec![store.clone()], store.id().clone()),
         };

@@ -21,11 +21,13 @@ use crate::{
     model::{ByteRange, ImageId, RangeRequest, StoreId},
 };
 
+/// Asks for what is in an encrypted image. Cached is its container.
+const PLAIN: &str = "x-fresnel-plain";
 const PREFIX: &str = "/v2/images/";
 const SUFFIX: &str = "/file";
 
-/// A download that the cache may serve: the usual path, no body, no wish for a store, and a range that
-/// makes sense. Whatever else there is passes, and the upstream has the word.
+/// A download that the cache may serve: the usual path, no body, no wish for a store or for what is in an
+/// encrypted image, and a range that makes sense. Whatever else there is passes, and the upstream has the word.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     image: ImageId,
@@ -36,7 +38,8 @@ impl Asked {
     pub(super) fn of(head: &Parts) -> Option<Self> {
         let has_body = head.headers.contains_key(header::TRANSFER_ENCODING)
             || (head.headers.get(header::CONTENT_LENGTH)).is_some_and(|length| length != "0");
-        if head.method != Method::GET || has_body || head.uri.query().is_some() {
+        let is_plain = head.headers.contains_key(PLAIN);
+        if head.method != Method::GET || has_body || is_plain || head.uri.query().is_some() {
             return None;
         }
         let rest = head.uri.path().strip_prefix(PREFIX)?;
@@ -247,6 +250,7 @@ mod tests {
             ("range", "bytes=1-2,4-5"),
             ("range", "lines"),
             ("content-length", "3"),
+            ("x-fresnel-plain", "true"),
         ] {
             assert!(asked("GET", &path, &[header]).is_none(), "{header:?}");
         }

@@ -12,7 +12,7 @@ use fresnel::{
         sweep,
         upload::{Destination, Running, UploadRequest},
     },
-    data::{self, DeclaredSize, Plane, digest::Engine},
+    data::{self, DeclaredSize, Plane, digest::Engine, encrypt::Vault},
     model::{Image, ImageId, RangeRequest, Status, StoreId},
     store::{
         Registry, Store,
@@ -53,6 +53,7 @@ impl Node {
             stores: stores.clone(),
             pool: Pool::new(8 * MIB, &[store.id().clone()]),
             engine: Engine::new(2).unwrap(),
+            vault: Vault::default(),
             settings: data::Settings {
                 admission_wait: Duration::from_secs(1),
                 ..data::Settings::default()
@@ -72,6 +73,7 @@ impl Node {
 
     fn upload(&self, sender: Sender) -> Running {
         let request = UploadRequest {
+            is_plain: false,
             image: self.image.clone(),
             size: DeclaredSize::Unknown,
             to: Destination::Store(None),
@@ -88,6 +90,8 @@ impl Node {
 
     async fn bytes(&self) -> Vec<u8> {
         let request = DownloadRequest {
+            is_plain: false,
+            token: None,
             image: self.image.clone(),
             range: Ok(RangeRequest::Whole),
             prefer: Vec::new(),

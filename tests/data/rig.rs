@@ -9,8 +9,9 @@ use fresnel::{
     base::limits::MIB,
     buf::Pool,
     data::{
-        self, DeclaredSize, Expect, Known, Plane, ReadPlan, Receipt, Result, Settings, Source,
-        Steward, StopReason, Target, WritePlan, digest::Engine, egress, ingress,
+        self, DeclaredSize, Encryption, Expect, Known, Plane, ReadPlan, Receipt, Result, Settings,
+        Source, Steward, StopReason, Target, WritePlan, digest::Engine, egress, encrypt::Vault,
+        ingress,
     },
     model::{Attempt, ByteRange, HashAlgorithm, ImageId, StoreId},
     store::{Piece, Registry, Store},
@@ -44,6 +45,7 @@ impl Rig {
                 stores: registry,
                 pool: Pool::new(8 * MIB, &ids),
                 engine: Engine::new(2).unwrap(),
+                vault: Vault::default(),
                 settings: Settings::default(),
             },
             plan: WritePlan {
@@ -55,6 +57,7 @@ impl Rig {
                 expect: Some(raw()),
                 known: Known::default(),
                 signature: None,
+                encryption: Encryption::None,
             },
             steward: TestSteward::default(),
         }
@@ -106,6 +109,7 @@ pub(super) fn raw() -> Expect {
         container_format: "bare".to_owned(),
         require_match: true,
         gpt_safety_checks_nonfatal: Vec::new(),
+        encrypted: None,
     }
 }
 
@@ -228,6 +232,9 @@ pub(super) fn word(error: &data::Error) -> &'static str {
         data::Error::Busy => "busy",
         data::Error::Changed(_) => "changed",
         data::Error::Client(_) => "client",
+        data::Error::Container(_) => "container",
+        data::Error::Locked(_) => "locked",
+        data::Error::Range(_) => "range",
         data::Error::Format(_) => "format",
         data::Error::Lost(_) => "lost",
         data::Error::SizeExceeded { .. } => "exceeded",

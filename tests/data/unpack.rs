@@ -152,6 +152,7 @@ fn staged(bytes: &[u8], disk_format: &str) -> Stage {
         container_format: "bare".to_owned(),
         require_match: true,
         gpt_safety_checks_nonfatal: Vec::new(),
+        encrypted: None,
     };
     let job = Job {
         expect,

@@ -17,7 +17,7 @@ use fresnel::{
         web::{self, Web},
     },
     control::{Control, Db, Leases, Settings, StoreSettings, db, import, job},
-    data::{self, Plane, digest::Engine},
+    data::{self, Plane, digest::Engine, encrypt::Vault},
     http::{self, Config, Listener, Shutdown, drain, serve},
     model::{Attempt, ImageId, StoreId},
     store::{Registry, Store, memory::MemoryStore},
@@ -269,6 +269,7 @@ async fn assemble(
         stores: stores.clone(),
         pool: Pool::new(8 * MIB, &ids),
         engine: Engine::new(1).unwrap(),
+        vault: Vault::default(),
         settings: data::Settings::default(),
     };
     let control = Arc::new(Control {

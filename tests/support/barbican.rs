@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     lab,
     signing::Author,
-    wire::{Request, exchange},
+    wire::{Request, Response, exchange},
 };
 
 /// The instance that all tests share; it stays when they end.
@@ -54,6 +54,39 @@ impl Barbican {
                 "payload_content_type": "text/plain",
             }),
         )
+    }
+
+    /// Keeps a symmetric key.
+    pub(crate) fn keep_key(&self, token: &str, key: &[u8]) -> String {
+        self.secret(
+            token,
+            &json!({
+                "secret_type": "symmetric",
+                "algorithm": "aes",
+                "bit_length": 8 * key.len(),
+                "payload": base64::encode_block(key),
+                "payload_content_type": "application/octet-stream",
+                "payload_content_encoding": "base64",
+            }),
+        )
+    }
+
+    /// What it tells of a secret, its consumers too.
+    pub(crate) fn about(&self, token: &str, id: &str) -> Value {
+        self.ask(token, id).json()
+    }
+
+    /// 200, or 404 when there is none.
+    pub(crate) fn status(&self, token: &str, id: &str) -> u16 {
+        self.ask(token, id).status
+    }
+
+    fn ask(&self, token: &str, id: &str) -> Response {
+        let request = Request::new("GET", &format!("/v1/secrets/{id}"))
+            .header("x-auth-token", token)
+            .header("openstack-api-version", "key-manager 1.2")
+            .header("accept", "application/json");
+        exchange(self.address, &request).expect("Barbican answers")
     }
 
     fn secret(&self, token: &str, secret: &Value) -> String {

@@ -64,13 +64,18 @@ fn the_page_is_current() {
 }
 
 /// The declarations, and what stands before their names where others hold them.
-const DECLARATIONS: [(&str, &str, &str); 9] = [
+const DECLARATIONS: [(&str, &str, &str); 10] = [
     ("", "Error", include_str!("../error.rs")),
     ("Control", "Error", include_str!("../../control/error.rs")),
     (
         "Control::Cache",
         "Refusal",
         include_str!("../../control/cache.rs"),
+    ),
+    (
+        "Control::Encryption",
+        "Refusal",
+        include_str!("../../control/encryption.rs"),
     ),
     (
         "Control::Import",
@@ -106,8 +111,16 @@ const DECLARATIONS: [(&str, &str, &str); 9] = [
 
 /// Variants that hold another enumeration, and those that stand for a failure of the database, of
 /// which a client is told nothing but the status.
-const HOLDERS: [&str; 8] = [
-    "Control", "Cache", "Import", "Location", "Metadef", "Range", "Data", "Store",
+const HOLDERS: [&str; 9] = [
+    "Control",
+    "Cache",
+    "Encryption",
+    "Import",
+    "Location",
+    "Metadef",
+    "Range",
+    "Data",
+    "Store",
 ];
 
 #[test]

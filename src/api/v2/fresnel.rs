@@ -62,6 +62,8 @@ pub(in crate::api) const ACCESS: Operation = Operation::new(
 /// else what the download would answer.
 pub async fn access(api: &Api, call: Call) -> Result<Response> {
     let request = DownloadRequest {
+        is_plain: false,
+        token: None,
         image: call.image_id(),
         range: Ok(RangeRequest::Whole),
         prefer: Vec::new(),

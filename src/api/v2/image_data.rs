@@ -20,7 +20,7 @@ use crate::{
         notify::Sent,
         upload::{Destination, Running, UploadRequest},
     },
-    data::{self, DeclaredSize, Piece, Source, egress, egress::Egress},
+    data::{self, DeclaredSize, Piece, Plane, Source, egress::Egress, encrypt::Container},
     http::{Body, Frame, FrameSource, RequestBody, Response},
     model::{ImageId, RangeRequest},
 };
@@ -28,6 +28,9 @@ use crate::{
 const OCTET_STREAM: &str = "application/octet-stream";
 const IMAGE_SIZE: HeaderName = HeaderName::from_static("x-openstack-image-size");
 pub(super) const IMAGE_STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
+/// Plain bytes of an encrypted image: those of the request are to be encrypted, or those of the answer are
+/// to be decrypted.
+const PLAIN: HeaderName = HeaderName::from_static("x-fresnel-plain");
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 const MD5: Parameter = Parameter::header(
@@ -49,6 +52,11 @@ pub(in crate::api) const UPLOAD: Operation = Operation::new(
 .reads(&[
     Parameter::header("X-Openstack-Image-Size", Shape::Whole, "The size of the data in bytes; wins over `Content-Length`. 0 is unknown."),
     Parameter::header("X-Image-Meta-Store", Shape::Text, "The store to write to, where there are several; else the default one."),
+    Parameter::header(
+        "X-Fresnel-Plain",
+        Shape::OneOf(&["true", "false"]),
+        "The data is to be encrypted, as the image's properties say. Not Glance's.",
+    ),
 ]);
 
 /// `PUT`: 204 once the image is `active`.
@@ -58,6 +66,7 @@ pub async fn upload(api: &Api, call: Call) -> Result<Response> {
         image: call.image_id(),
         size: declared_size(&call)?,
         to: Destination::Store(call.header(&IMAGE_STORE).map(str::to_owned)),
+        is_plain: is_plain(&call)?,
         token: call.token,
     };
     let source = Box::new(ClientBody(call.body));
@@ -80,7 +89,7 @@ pub(in crate::api) const DOWNLOAD: Operation = Operation::new(
         Answer::with(206, "The range.", Content::OCTETS).and(&[MD5, RANGE_SENT]),
         Answer::empty(204, "The image has no data."),
     ],
-    &[403, 404, 416],
+    &[403, 404, 409, 416],
 )
 .reads(&[
     Parameter::header(
@@ -93,6 +102,11 @@ pub(in crate::api) const DOWNLOAD: Operation = Operation::new(
         Shape::Text,
         "Stores to read from first, with commas, where there are several.",
     ),
+    Parameter::header(
+        "X-Fresnel-Plain",
+        Shape::OneOf(&["true", "false"]),
+        "What is in an encrypted image is to be sent. Not Glance's.",
+    ),
 ]);
 
 /// `GET`: 200, 206 with a range, 204 when there is no data.
@@ -104,18 +118,13 @@ pub async fn download(api: &Api, call: Call) -> Result<Response> {
         image: call.image_id(),
         range,
         prefer: preferred_stores(call.head.uri.query().unwrap_or_default()),
+        is_plain: is_plain(&call)?,
+        token: call.token,
     };
-    let Some(download) = api.control.download_plan(&call.caller, request).await? else {
+    let Some(mut download) = api.control.download_plan(&call.caller, request).await? else {
         return Ok(no_content());
     };
-    let (plane, plan) = (&api.plane, &download.plan);
-    let opened = match (&download.cache, &download.key) {
-        (Some(cache), Some(key)) => {
-            egress::open_through(plane, cache, plan, key, download.size_bytes).await
-        }
-        _ => egress::open(plane, plan).await,
-    };
-    let egress = match opened {
+    let egress = match open(&api.plane, &mut download).await {
         Ok(egress) => egress,
         Err(error @ data::Error::Lost(_)) => {
             error!("{error}");
@@ -131,6 +140,35 @@ pub async fn download(api: &Api, call: Call) -> Result<Response> {
         control,
         call.caller.request_id,
     ))
+}
+
+/// Opens what is to be sent, which for plain bytes is known only then.
+async fn open(plane: &Arc<Plane>, download: &mut Download) -> data::Result<Egress> {
+    let stored = Container {
+        plane,
+        plan: &download.plan,
+        cache: download.cache.as_ref().zip(download.key.as_ref()),
+        size_bytes: download.size_bytes,
+    };
+    let Some(plain) = &download.plain else {
+        return stored.sealed().await;
+    };
+    let opened = stored.open(&plain.passphrase, plain.size_bytes, plain.range);
+    let opened = opened.await?;
+    download.plan.range = opened.range;
+    download.size_bytes = opened.size_bytes;
+    Ok(opened.egress)
+}
+
+pub(super) fn is_plain(call: &Call) -> Result<bool> {
+    match call.header(&PLAIN) {
+        None => Ok(false),
+        Some(word) if word.eq_ignore_ascii_case("true") => Ok(true),
+        Some(word) if word.eq_ignore_ascii_case("false") => Ok(false),
+        Some(_) => Err(Error::BadRequest(
+            "X-Fresnel-Plain can only be true or false.".into(),
+        )),
+    }
 }
 
 pub(super) fn check_media_type(call: &Call) -> Result<()> {

@@ -39,7 +39,13 @@ pub async fn stage(api: &Api, call: Call) -> Result<Response> {
         return Err(Error::NoStaging);
     }
     image_data::check_media_type(&call)?;
+    if image_data::is_plain(&call)? {
+        let text = "X-Fresnel-Plain is not supported with staging: upload the data, or stage what is \
+                    encrypted.";
+        return Err(Error::BadRequest(text.into()));
+    }
     let request = UploadRequest {
+        is_plain: false,
         image: call.image_id(),
         size: image_data::declared_size(&call)?,
         to: Destination::Staging,

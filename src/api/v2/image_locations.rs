@@ -47,7 +47,9 @@ pub async fn add(api: &Api, mut call: Call) -> Result<Response> {
     checked.map_err(|violation| Error::schema_of("location", violation))?;
     let id = call.image_id();
     let given = registration(&body);
-    api.control.location_add(&call.caller, &id, &given).await?;
+    let token = call.token.as_ref();
+    let added = api.control.location_add(&call.caller, &id, &given, token);
+    added.await?;
     Ok(accepted())
 }
 

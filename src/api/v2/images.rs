@@ -157,7 +157,8 @@ pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
     let body = call.json(api.settings.json_body_limit_bytes).await?;
     let changes = patch::changes(version, body, &api.schemas)?;
     let id = call.image_id();
-    let updated = api.control.image_update(&call.caller, &id, &changes);
+    let (control, token) = (&api.control, call.token.as_ref());
+    let updated = control.image_update(&call.caller, &id, &changes, token);
     Ok(json(views(api, &call.caller).image(&updated.await?)))
 }
 
@@ -175,7 +176,8 @@ pub async fn delete(api: &Api, call: Call) -> Result<Response> {
     if let Some(answer) = asked.await? {
         return image_import::forwarded(done(), &answer);
     }
-    control.image_delete(&call.caller, &id).await?;
+    let token = call.token.as_ref();
+    control.image_delete(&call.caller, &id, token).await?;
     Ok(done())
 }
 

@@ -1,22 +1,61 @@
-//! A directory of certificates: `<uuid>.pem` or `<uuid>.der`. For places without Barbican.
+//! A directory of certificates, `<uuid>.pem` or `<uuid>.der`, and of keys, `<uuid>.key`. For places without
+//! Barbican.
+//!
+//! A key lies there as it is, readable by the service's user and root alone. Wrapping it would need another
+//! key beside it, which whoever reads the one reads too.
 
 use std::{
-    fs::File,
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use async_trait::async_trait;
 use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
 
-use super::{CERTIFICATE_BYTES_MAX, Error, KeyManager, checked};
-use crate::base::secret::Secret;
+use super::{CERTIFICATE_BYTES_MAX, Error, KEY_BYTES_MAX, KeyManager, checked};
+use crate::{
+    base::secret::{Passphrase, Secret},
+    model::ImageId,
+};
 
-/// In the order in which they are looked for.
-const ENDINGS: [&str; 2] = ["pem", "der"];
+/// Something that is kept in a file.
+struct Kind {
+    /// Of its name, in the order in which they are looked for.
+    endings: &'static [&'static str],
+    bytes_max: usize,
+    /// What others may not do with it.
+    closed: Closed,
+}
+
+/// Bits of a mode that must not be set.
+struct Closed {
+    mode: u32,
+    remedy: &'static str,
+}
+
 /// Who may write decides whose signatures count: the owner alone.
-const OTHERS_WRITE: u32 = 0o022;
+const WRITING: Closed = Closed {
+    mode: 0o022,
+    remedy: "may be written by others (chmod go-w)",
+};
+/// Who may read a key reads what it opens.
+const READING: Closed = Closed {
+    mode: 0o077,
+    remedy: "may be read by others (chmod 600)",
+};
+const CERTIFICATE: Kind = Kind {
+    endings: &["pem", "der"],
+    bytes_max: CERTIFICATE_BYTES_MAX,
+    closed: WRITING,
+};
+const KEY: Kind = Kind {
+    endings: &["key"],
+    bytes_max: KEY_BYTES_MAX,
+    closed: READING,
+};
 
 /// The directory. It is read at every request, so that what is put there counts at once.
 #[derive(Clone, Debug)]
@@ -29,20 +68,147 @@ impl Keyring {
     pub fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
+
+    /// Keeps a passphrase under an id that has none yet.
+    ///
+    /// # Errors
+    /// An id that is none or is taken, a passphrase that is empty or over [`KEY_BYTES_MAX`], and the
+    /// filesystem's.
+    pub fn import(&self, id: &str, passphrase: &[u8]) -> io::Result<()> {
+        let refuse = |reason: String| io::Error::new(io::ErrorKind::InvalidInput, reason);
+        let id = checked(id).map_err(|_| refuse(format!("{id:?} is no UUID")))?;
+        if passphrase.is_empty() || passphrase.len() > KEY_BYTES_MAX {
+            let reason = format!("a passphrase has 1 to {KEY_BYTES_MAX} bytes");
+            return Err(refuse(reason));
+        }
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&self.folder)?;
+        check(&File::open(&self.folder)?, false, &WRITING)?;
+        let path = self.key(&id);
+        let draft = self.folder.join(format!(".{id}.{}", std::process::id()));
+        let written = write_new(&draft, passphrase).and_then(|()| {
+            // A link refuses to replace.
+            fs::hard_link(&draft, &path)?;
+            File::open(&self.folder)?.sync_all()
+        });
+        fs::remove_file(&draft).or_else(gone)?;
+        written.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => refuse(format!("there is a key of the id {id}")),
+            _ => error,
+        })
+    }
+
+    /// Keeps the passphrase of a key under another id too, which has none yet.
+    ///
+    /// # Errors
+    /// As [`Keyring::import`], and an id that has no key.
+    pub fn copy(&self, from: &str, to: &str) -> io::Result<()> {
+        let id = checked(from).map_err(|_| missing(from))?;
+        let passphrase = read(&self.folder, &id, &KEY).map_err(|error| match error {
+            Error::NotFound => missing(from),
+            other => io::Error::other(other),
+        })?;
+        self.import(to, &passphrase)
+    }
+
+    /// The ids of all keys, in order.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn keys(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            let id = name.to_str().and_then(|name| name.strip_suffix(".key"));
+            found.extend(id.filter(|id| checked(id).is_ok()).map(str::to_owned));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Destroys a key, and with it what only it opens: its file is overwritten before it goes, as far as
+    /// that helps.
+    ///
+    /// # Errors
+    /// An id that is none or has no key, and the filesystem's.
+    pub fn delete(&self, id: &str) -> io::Result<()> {
+        let path = self.key(&checked(id).map_err(|_| missing(id))?);
+        let mut file = match OpenOptions::new().write(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(id)),
+            file => file?,
+        };
+        let len = file.metadata()?.len().min(KEY_BYTES_MAX as u64);
+        file.write_all(&[0; KEY_BYTES_MAX][..len as usize])?;
+        file.sync_all()?;
+        fs::remove_file(path)
+    }
+
+    fn key(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("{id}.key"))
+    }
+
+    async fn read(&self, id: &str, kind: &'static Kind) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let (folder, id) = (self.folder.clone(), checked(id)?);
+        let found = spawn_blocking(move || read(&folder, &id, kind)).await;
+        found.expect("reading a file does not panic, and is not cancelled")
+    }
+}
+
+fn missing(id: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("there is no key {id}"))
+}
+
+fn write_new(path: &Path, passphrase: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(passphrase)?;
+    file.sync_all()
+}
+
+fn gone(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    }
 }
 
 #[async_trait]
 impl KeyManager for Keyring {
     /// Whoever asks gets the same.
     async fn certificate(&self, id: &str, _token: Option<&Secret>) -> Result<Vec<u8>, Error> {
-        let (folder, id) = (self.folder.clone(), checked(id)?);
-        let found = spawn_blocking(move || read(&folder, &id)).await;
-        found.expect("reading a file does not panic, and is not cancelled")
+        Ok(self.read(id, &CERTIFICATE).await?.to_vec())
+    }
+
+    async fn passphrase(&self, id: &str, _token: Option<&Secret>) -> Result<Passphrase, Error> {
+        self.read(id, &KEY).await.map(Passphrase::new)
+    }
+
+    /// Nobody counts them.
+    async fn needs(&self, id: &str, _: &ImageId, _: Option<&Secret>) -> Result<(), Error> {
+        checked(id).map(drop)
+    }
+
+    async fn leaves(&self, id: &str, _: &ImageId, _: Option<&Secret>) -> Result<(), Error> {
+        checked(id).map(drop)
+    }
+
+    /// Every user may name every key, so none may destroy one.
+    async fn destroy(&self, _: &str, _: Option<&Secret>) -> Result<(), Error> {
+        let reason = "keys of a directory are only deleted by fresnel key delete";
+        Err(Error::Unavailable(reason.to_owned()))
     }
 }
 
-fn read(folder: &Path, id: &str) -> Result<Vec<u8>, Error> {
-    for ending in ENDINGS {
+fn read(folder: &Path, id: &str, kind: &Kind) -> Result<Zeroizing<Vec<u8>>, Error> {
+    for ending in kind.endings {
         let path = folder.join(format!("{id}.{ending}"));
         let unusable = |reason: &dyn std::fmt::Display| {
             Error::Unavailable(format!("{}: {reason}", path.display()))
@@ -52,16 +218,17 @@ fn read(folder: &Path, id: &str) -> Result<Vec<u8>, Error> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(unusable(&error)),
         };
-        let of_folder = File::open(folder).and_then(|folder| check(&folder, false));
+        let of_folder = File::open(folder).and_then(|folder| check(&folder, false, &WRITING));
         of_folder.map_err(|error| Error::Unavailable(format!("{}: {error}", folder.display())))?;
-        check(&file, true).map_err(|error| unusable(&error))?;
-        let mut bytes = Vec::new();
-        let limit_bytes = CERTIFICATE_BYTES_MAX as u64;
+        check(&file, true, &kind.closed).map_err(|error| unusable(&error))?;
+        // All at once: what a vector leaves behind when it grows is not overwritten.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(kind.bytes_max + 1));
+        let limit_bytes = kind.bytes_max as u64;
         let mut start = Read::take(&mut file, limit_bytes + 1);
         start
             .read_to_end(&mut bytes)
             .map_err(|error| unusable(&error))?;
-        if bytes.len() > CERTIFICATE_BYTES_MAX {
+        if bytes.len() > kind.bytes_max {
             return Err(unusable(&format_args!("has over {limit_bytes} bytes")));
         }
         return Ok(bytes);
@@ -70,13 +237,13 @@ fn read(folder: &Path, id: &str) -> Result<Vec<u8>, Error> {
 }
 
 /// That nobody but us and root could have put it there.
-fn check(file: &File, is_file: bool) -> io::Result<()> {
+fn check(file: &File, is_file: bool, closed: &Closed) -> io::Result<()> {
     let metadata = file.metadata()?;
     let own = [0, rustix::process::geteuid().as_raw()];
     let reason = match metadata {
         _ if metadata.is_file() != is_file => "is not of the right kind",
         _ if !own.contains(&metadata.uid()) => "belongs to another user",
-        _ if metadata.mode() & OTHERS_WRITE != 0 => "may be written by others (chmod go-w)",
+        _ if metadata.mode() & closed.mode != 0 => closed.remedy,
         _ => return Ok(()),
     };
     Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
@@ -104,7 +271,7 @@ mod tests {
 
     #[track_caller]
     fn assert_unusable(folder: &Path, reason: &str) {
-        let Err(Error::Unavailable(text)) = read(folder, ID) else {
+        let Err(Error::Unavailable(text)) = read(folder, ID, &CERTIFICATE) else {
             panic!("it is used");
         };
         assert!(text.contains(reason), "{text}");
@@ -113,7 +280,8 @@ mod tests {
     #[test]
     fn what_others_may_write_is_not_trusted() {
         let (folder, path) = keyring();
-        assert_eq!(read(folder.path(), ID), Ok(b"x".to_vec()));
+        let found = read(folder.path(), ID, &CERTIFICATE);
+        assert_eq!(found, Ok(Zeroizing::new(b"x".to_vec())));
         set_mode(&path, 0o664);
         assert_unusable(folder.path(), "chmod go-w");
         set_mode(&path, 0o600);
@@ -126,6 +294,39 @@ mod tests {
         let (folder, path) = keyring();
         fs::write(&path, vec![b'x'; CERTIFICATE_BYTES_MAX + 1]).unwrap();
         assert_unusable(folder.path(), "has over 65536 bytes");
+    }
+
+    #[test]
+    fn a_key_is_kept_once_read_by_its_owner_copied_and_destroyed() {
+        let folder = tempfile::tempdir().unwrap();
+        let keyring = Keyring::new(folder.path().join("keyring"));
+        assert!(keyring.keys().unwrap().is_empty());
+        keyring.import(&ID.to_uppercase(), b"hunter2").unwrap();
+        let taken = keyring.import(ID, b"other").unwrap_err();
+        assert!(taken.to_string().contains("there is a key"), "{taken}");
+        for (id, passphrase) in [("x", &b"y"[..]), (ID, b""), (ID, &[7; KEY_BYTES_MAX + 1])] {
+            assert!(keyring.import(id, passphrase).is_err());
+        }
+        assert_eq!(keyring.keys().unwrap(), [ID]);
+        let found = read(&keyring.folder, ID, &KEY);
+        assert_eq!(found, Ok(Zeroizing::new(b"hunter2".to_vec())));
+        let other = "6b5d1c5e-6a0c-4d55-9b8e-6f7f6f1f2a02";
+        keyring.copy(ID, other).unwrap();
+        assert_eq!(read(&keyring.folder, other, &KEY), found);
+        assert!(keyring.copy(other, ID).is_err() && keyring.copy("x", ID).is_err());
+        keyring.delete(other).unwrap();
+        assert!(keyring.copy(other, other).is_err());
+        set_mode(&keyring.key(ID), 0o640);
+        let Err(Error::Unavailable(text)) = read(&keyring.folder, ID, &KEY) else {
+            panic!("it is used");
+        };
+        assert!(
+            text.contains("chmod 600") && !text.contains("hunter2"),
+            "{text}"
+        );
+        keyring.delete(ID).unwrap();
+        assert_eq!(read(&keyring.folder, ID, &KEY), Err(Error::NotFound));
+        assert!(keyring.delete(ID).is_err() && keyring.keys().unwrap().is_empty());
     }
 
     #[tokio::test]

@@ -62,6 +62,17 @@ fn the_default_must_be_one_of_them() {
 }
 
 #[test]
+fn nobody_believes_that_a_store_encrypts() {
+    for lines in [
+        "[fast]\nfresnel_encryption_key = x\n",
+        "[backend_defaults]\nfresnel_encryption_key = x\n",
+    ] {
+        let refused = error(&multi(&format!("{DIRS}\n{lines}")));
+        assert!(refused.contains("not supported yet"), "{refused}");
+    }
+}
+
+#[test]
 fn reserved_names_are_refused() {
     let text = "[DEFAULT]\nenabled_backends = os_glance_x:file\n[glance_store]\n\
                 default_backend = os_glance_x\n[os_glance_x]\nfilesystem_store_datadir = /x";

@@ -6,18 +6,25 @@ use tracing::{error, info, warn};
 
 use super::ATTEMPTS_MAX;
 use crate::{
+    base::secret::Secret,
     control::{Caller, Control, Error, Result, Rule, db, import::LOCK},
     model::{Image, ImageId, Location, LocationStatus, Status, location},
     store,
 };
 
 impl Control {
-    /// Deletes an image and its data. An upload in flight learns of it and publishes nothing.
+    /// Deletes an image and its data. An upload in flight learns of it and publishes nothing. The key
+    /// manager hears of it in whose name `token` is.
     ///
     /// # Errors
     /// [`Error::NothingToDelete`], [`Error::Denied`], [`Error::Protected`], [`Error::InUse`],
     /// [`Error::Status`]; [`Error::Store`] when a store fails in a way that deleting again may mend.
-    pub async fn image_delete(&self, caller: &Caller, id: &ImageId) -> Result<()> {
+    pub async fn image_delete(
+        &self,
+        caller: &Caller,
+        id: &ImageId,
+        token: Option<&Secret>,
+    ) -> Result<()> {
         caller.may_change()?;
         for _ in 0..ATTEMPTS_MAX {
             let image = self.load(caller, id, Error::NothingToDelete).await?;
@@ -45,6 +52,7 @@ impl Control {
                     self.leases.image_deleted(id);
                     self.end_import(&image).await;
                     self.uncache(id).await;
+                    self.leave_keys(&image, !waits, token).await;
                     info!(image.id = %id, "Deleted image {id}");
                     return Ok(());
                 }

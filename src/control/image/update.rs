@@ -2,6 +2,7 @@
 
 use super::{ATTEMPTS_MAX, now, text};
 use crate::{
+    base::secret::Secret,
     control::{
         Caller, Control, Error, Result, Rule, db,
         location::{NewLocation, Refusal},
@@ -71,7 +72,8 @@ pub enum Attribute {
 }
 
 impl Control {
-    /// Applies the changes in order; the first that fails undoes all.
+    /// Applies the changes in order; the first that fails undoes all. The key manager hears of another key in
+    /// whose name `token` is.
     ///
     /// # Errors
     /// [`Error::ImageNotFound`], [`Error::Denied`], and what the changes can run into.
@@ -80,6 +82,7 @@ impl Control {
         caller: &Caller,
         id: &ImageId,
         changes: &[Change],
+        token: Option<&Secret>,
     ) -> Result<Image> {
         caller.may_change()?;
         for _ in 0..ATTEMPTS_MAX {
@@ -112,6 +115,7 @@ impl Control {
             match self.save_located(&before, &recorded, None).await {
                 Ok(()) => {
                     self.forget(id, &removed).await;
+                    self.change_key(&before, &after, token).await;
                     return Ok(self.readable(caller, after));
                 }
                 Err(db::Error::Taken) => return Err(Refusal::Unusable.into()),

@@ -92,6 +92,9 @@ impl Control {
                 Ok(()) => {
                     info!(request.id = caller.request_id, image.id = %image.id, method = request.method.as_str(), "Import of image {} begins", image.id);
                     self.job_added.notify_one();
+                    if request.method != Method::CopyImage {
+                        self.need_key(&image, request.token.as_ref()).await;
+                    }
                     return Ok(Begun::Here);
                 }
                 // Another request changed the status meanwhile: judge again by what it is now.

@@ -24,6 +24,7 @@ use crate::{
         Control, Result,
         attempts::Attempts,
         db::{self, Bounds, Job, NodeId, Reservation, Stored},
+        encryption,
         import::{LOCK, Method, Web},
         lease::Covered,
         quota::Growth,
@@ -32,7 +33,7 @@ use crate::{
         upload::told,
     },
     data::{
-        self, DeclaredSize, Expect, Plane, Receipt, StopReason, WritePlan, ingress,
+        self, DeclaredSize, Encryption, Expect, Plane, Receipt, StopReason, WritePlan, ingress,
         signature::Signature,
     },
     model::{HashAlgorithm, Image, ImageId, ProjectId, StoreId},
@@ -241,6 +242,11 @@ impl<'a> Import<'a> {
             expect: Some(expect),
             known: coming.known.clone(),
             signature,
+            // A copy is of what was checked when it came.
+            encryption: match coming.is_copy {
+                true => Encryption::None,
+                false => encryption::of_import(&image),
+            },
         };
         self.transfer(plane, &plan, coming, attempts.covered, lost)
             .await

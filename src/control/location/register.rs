@@ -11,6 +11,7 @@ use tracing::info;
 
 use super::{NewLocation, Refusal, validation};
 use crate::{
+    base::secret::Secret,
     control::{
         Caller, Control, Error, Result, Rule,
         db::{self, JobKind, NewJob, Rest, Work},
@@ -45,7 +46,7 @@ impl Registration {
 }
 
 impl Control {
-    /// Gives a queued image its bytes.
+    /// Gives a queued image its bytes. The key manager hears of their key in whose name `token` is.
     ///
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::ImageNotFound`], [`Error::Location`], [`Error::Denied`],
@@ -57,6 +58,7 @@ impl Control {
         caller: &Caller,
         id: &ImageId,
         given: &Registration,
+        token: Option<&Secret>,
     ) -> Result<()> {
         caller.may_change()?;
         for _ in 0..ATTEMPTS_MAX {
@@ -85,6 +87,7 @@ impl Control {
                 Ok(()) => {
                     info!(request.id = caller.request_id, image.id = %id, url = location::shown(&given.url), status = %after.status, "Registered a location of image {id}");
                     self.job_added.notify_one();
+                    self.need_key(&after, token).await;
                     return Ok(());
                 }
                 Err(db::Error::Taken) => return Err(Refusal::Unusable.into()),

@@ -51,6 +51,7 @@ const SERVICE_OR_CREATOR: &str = "rule:service_api or (role:member and project_i
 const DEFAULT: &str = "rule:default";
 const METADEF_DEFAULT: &str = "rule:metadef_default";
 const METADEF_ADMIN: &str = "rule:metadef_admin";
+const DOWNLOAD: &str = "rule:download_image";
 const CACHE: &str = "rule:manage_image_cache";
 
 macro_rules! rules {
@@ -145,12 +146,14 @@ rules! {
     StoresInfoDetail = "stores_info_detail", Project, ADMIN_OR_SERVICE, was ADMIN;
     AddMetadefResourceType = "add_metadef_resource_type", Project, METADEF_ADMIN;
     DeleteMetadefResourceType = "delete_metadef_resource_type", Project, METADEF_ADMIN;
+    DownloadImagePlain = "download_image_plain", Project, DOWNLOAD;
 }
 
 /// The rules that Glance does not have.
-pub const OURS: [Rule; 2] = [
+pub const OURS: [Rule; 3] = [
     Rule::AddMetadefResourceType,
     Rule::DeleteMetadefResourceType,
+    Rule::DownloadImagePlain,
 ];
 
 /// How the names of the rules begin that let one look and change nothing.

@@ -8,6 +8,8 @@ const MAGIC: &[u8] = b"QFI\xfb";
 const VERSION_AT: usize = 4;
 const BACKING_FILE_OFFSET_AT: usize = 8;
 const SIZE_AT: usize = 24;
+const ENCRYPTION_AT: usize = 32;
+const ENCRYPTION_LUKS: u32 = 2;
 const INCOMPATIBLE_FEATURES_AT: usize = 72;
 
 /// Dirty, corrupt, external data file, compression type.
@@ -22,6 +24,11 @@ pub fn inspect(head: &[u8]) -> Option<Found> {
         virtual_size_bytes: Ok(Some(u64::from_be_bytes(field(header, SIZE_AT)))),
         safety: check(header),
     })
+}
+
+/// Whether it says that its clusters are encrypted with a key in a LUKS header.
+pub(super) fn is_encrypted(head: &[u8]) -> bool {
+    u32::from_be_bytes(field(head, ENCRYPTION_AT)) == ENCRYPTION_LUKS
 }
 
 fn check(header: &[u8]) -> Result<(), Violation> {

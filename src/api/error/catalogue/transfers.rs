@@ -2,9 +2,10 @@
 
 use super::{Row, image, images::wrong, row, store};
 use crate::{
-    control::Error as E,
+    control::{Error as E, encryption::Refusal as Encryption},
     data::{
         Error as D, StopReason, StoreError as S,
+        encrypt::Refusal as Container,
         inspect::FormatError,
         signature::{Reason, Refusal},
     },
@@ -34,6 +35,9 @@ fn of_uploads() -> Vec<Row> {
         row(E::GoneDuringUpload(image()), "The image was deleted while its data came, or another upload was first.", "Make the image again."),
         row(E::Signature(image(), Refusal::Untried(Reason::Empty)), "The image has the four properties of a signature, and it is not that of these bytes, or cannot be verified: the text says why.", "`fresnel image verify` tries the same; sign again, or remove the properties."),
         row(E::CertificateId(Refusal::NoId), "`img_signature_certificate_uuid` is no id of the key manager's.", "Correct it."),
+        row(E::Encryption(Encryption::Undeclared), "`X-Fresnel-Plain` on an image that does not say how it is encrypted.", "Set `os_encrypt_format` and `os_encrypt_key_id`, or leave the header out."),
+        row(E::Encryption(Encryption::NoKey("{id}".to_owned())), "The key manager does not give the caller that key.", "Use a token of a project that may have the key, or correct `os_encrypt_key_id`."),
+        row(E::Encryption(Encryption::Inside), "The qcow2 file has its own encryption.", "Download it as it is, and decrypt it with `qemu-img`."),
         row(E::DataDeactivated, "The image is `deactivated`: only administrators download it.", "Ask an administrator."),
     ]
 }
@@ -46,6 +50,8 @@ fn of_data() -> Vec<Row> {
         row(E::Data(D::Client(std::io::Error::other(""))), "The client's data broke off. The image is `queued`.", "Upload again."),
         row(E::Data(D::TooSlow), "The data came more slowly than `[fresnel] min_rate_bytes_per_second`.", "Upload again over a better line."),
         row(E::Data(D::Format(FormatError::Incomplete)), "The data is not what `disk_format` says, or opening it could harm a host: a backing file, several formats in one, a header that cannot be read.", "`qemu-img info` shows what it is; convert it, or correct `disk_format`."),
+        row(E::Data(D::Container(Container::NoContainer)), "The data is not the LUKS container that the image's properties say, or its key does not open it.", "Correct the properties, or send plain bytes with `X-Fresnel-Plain`."),
+        row(E::Data(D::Locked(Container::WrongKey)), "The stored container cannot be opened with the image's key.", "Correct `os_encrypt_key_id`, or download it as it is."),
         row(E::Data(D::SizeExceeded { expected_bytes: 1, received_bytes: 2 }), "More data came than was declared.", "Declare the size, or declare none."),
         row(E::Data(D::SizeMismatch { expected_bytes: 2, received_bytes: 1 }), "Less data came than was declared.", "Declare the size, or declare none."),
         row(E::Data(D::Lost(image())), "No store has the image's data any more.", "Tell the operator. A download is answered 204."),

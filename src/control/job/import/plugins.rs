@@ -37,8 +37,14 @@ impl Import<'_> {
             return Ok(coming);
         }
         let expect = self.control.expect(image);
+        let expect = expect.map_err(|error| Failed::of(error.to_string()))?;
+        let converts = plugins.stage.convert.is_some();
+        if converts && expect.encrypted.is_some() {
+            let told = "An encrypted image cannot be converted.";
+            return Err(Failed::of(told.to_owned()));
+        }
         let job = stage::Job {
-            expect: expect.map_err(|error| Failed::of(error.to_string()))?,
+            expect,
             limit_bytes: self.control.settings.image_size_cap_bytes,
             min_rate_bytes_per_second: match coming.is_ours {
                 true => 0,

@@ -1,0 +1,257 @@
+//! What an image's properties say of its encryption (reference D.5), and who has its key.
+//!
+//! The bytes are the data plane's; here is decided, before the first of them, what they must become or be.
+//! The key manager is asked as whoever asks us, so that it decides who may use a key.
+
+use tracing::{info, warn};
+
+use super::{Control, Result, image::now};
+use crate::{
+    base::secret::{Passphrase, Secret},
+    client::key_manager,
+    data::{
+        Encryption, Expect,
+        encrypt::{Check, Format, Plain, Seal},
+    },
+    model::{Image, RangeRequest},
+};
+
+/// The property that says how an image is encrypted: the name of a [`Format`].
+pub const FORMAT: &str = "os_encrypt_format";
+const KEY: &str = "os_encrypt_key_id";
+const KEY_POLICY: &str = "os_encrypt_key_deletion_policy";
+const PLAIN_SIZE: &str = "os_decrypt_size";
+const PLAIN_CONTAINER: &str = "os_decrypt_container_format";
+/// The last three are ours: what the plain bytes are, and their digest.
+const PLAIN_DISK: &str = "os_decrypt_disk_format";
+const PLAIN_ALGORITHM: &str = "os_decrypt_hash_algo";
+const PLAIN_DIGEST: &str = "os_decrypt_hash_value";
+const CINDER_KEY: &str = "cinder_encryption_key_id";
+const CINDER_POLICY: &str = "cinder_encryption_key_deletion_policy";
+/// Words of a policy that a key goes with its image.
+const WITH_IMAGE: [&str; 3] = ["on_image_deletion", "True", "true"];
+/// The `disk_format` of encrypted images, whether or not it is configured: nobody must take a container for
+/// what is in it.
+pub const LUKS: &str = "luks";
+/// Their `container_format`.
+const BARE: &str = "bare";
+const QCOW2: &str = "qcow2";
+const RAW: &str = "raw";
+
+/// Why bytes are neither encrypted nor decrypted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Plain bytes for an image that does not say how to encrypt them.
+    #[error(
+        "X-Fresnel-Plain is for images with the properties os_encrypt_format, LUKSv1 or LUKSv2, and \
+         os_encrypt_key_id."
+    )]
+    Undeclared,
+    /// The key cannot be had; the log says why.
+    #[error("Unable to retrieve the encryption key with ID: {0}.")]
+    NoKey(String),
+    /// The encryption is that of another format.
+    #[error("The data is encrypted inside of its qcow2 format, and cannot be decrypted here.")]
+    Inside,
+}
+
+/// A download of what is in a container.
+#[derive(Clone, Debug)]
+pub struct PlainRead {
+    /// What opens it.
+    pub passphrase: Passphrase,
+    /// How many bytes are in it, if the image's property is to be believed.
+    pub size_bytes: Option<u64>,
+    /// Which of them.
+    pub range: RangeRequest,
+}
+
+impl Control {
+    /// What an upload's bytes have to do with encryption. `is_plain`: they are to be encrypted.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(super) async fn encryption(
+        &self,
+        image: &Image,
+        is_plain: bool,
+        token: Option<&Secret>,
+    ) -> Result<Encryption> {
+        let declared = declared(image);
+        if !is_plain {
+            let Some(mut check) = declared.and_then(|format| check(image, format)) else {
+                return Ok(Encryption::None);
+            };
+            if let Some(id) = property(image, KEY) {
+                // The container is checked as far as that goes without.
+                check.passphrase = self.passphrase(id, token).await.ok();
+            }
+            return Ok(Encryption::Check(check));
+        }
+        let (Some(format), Some(id)) = (declared, property(image, KEY)) else {
+            return Err(Refusal::Undeclared.into());
+        };
+        let passphrase = self.passphrase(id, token).await?;
+        Ok(Encryption::Seal(Seal { format, passphrase }))
+    }
+
+    /// What a download needs besides to give the plain bytes; none where they are what is stored.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(super) async fn decryption(
+        &self,
+        image: &Image,
+        range: RangeRequest,
+        token: Option<&Secret>,
+    ) -> Result<Option<PlainRead>> {
+        let Some(id) = property(image, KEY).or_else(|| property(image, CINDER_KEY)) else {
+            return Ok(None);
+        };
+        if image.disk_format.as_deref() == Some(QCOW2) {
+            return Err(Refusal::Inside.into());
+        }
+        let size_bytes = property(image, PLAIN_SIZE).and_then(|size| size.trim().parse().ok());
+        Ok(Some(PlainRead {
+            passphrase: self.passphrase(id, token).await?,
+            size_bytes,
+            range,
+        }))
+    }
+
+    async fn passphrase(&self, id: &str, token: Option<&Secret>) -> Result<Passphrase> {
+        let found = match &self.keys {
+            Some(keys) => keys.passphrase(id, token).await,
+            None => Err(key_manager::Error::Unavailable(
+                "there is no key manager".to_owned(),
+            )),
+        };
+        found.map_err(|cause| {
+            warn!(key = id, %cause, "Unable to retrieve an encryption key");
+            Refusal::NoKey(id.to_owned()).into()
+        })
+    }
+
+    /// Tells the key manager that an image needs its key from now on. What fails here hinders nobody: the
+    /// key may be deleted while it is needed, as any other's.
+    pub(super) async fn need_key(&self, image: &Image, token: Option<&Secret>) {
+        let (Some(keys), Some(id)) = (&self.keys, property(image, KEY)) else {
+            return;
+        };
+        if let Err(cause) = keys.needs(id, &image.id, token).await {
+            warn!(image.id = %image.id, key = id, %cause, "The key manager does not know that an image needs its key");
+        }
+    }
+
+    /// The same where an image with data has another key than before, whose passphrase is the same.
+    pub(super) async fn change_key(&self, before: &Image, after: &Image, token: Option<&Secret>) {
+        let has_data = !after.locations.is_empty();
+        if !has_data || property(before, KEY) == property(after, KEY) {
+            return;
+        }
+        self.need_key(after, token).await;
+        self.leave_key(before, token).await;
+    }
+
+    /// Tells the key manager that a deleted image needs its keys no more, and destroys those that are to go
+    /// with it. `is_gone`: its data is, and nothing depends on it. Failures are for the log, as in Glance.
+    pub(super) async fn leave_keys(&self, image: &Image, is_gone: bool, token: Option<&Secret>) {
+        let Some(keys) = &self.keys else {
+            return;
+        };
+        self.leave_key(image, token).await;
+        for (key, policy) in [(KEY, KEY_POLICY), (CINDER_KEY, CINDER_POLICY)] {
+            let Some(id) = property(image, key) else {
+                continue;
+            };
+            let goes = property(image, policy).is_some_and(|word| WITH_IMAGE.contains(&word));
+            // Cinder's goes at once, as with Glance: it is a copy for this image alone.
+            if !goes || !(is_gone || key == CINDER_KEY) {
+                continue;
+            }
+            match keys.destroy(id, token).await {
+                Ok(()) => {
+                    info!(image.id = %image.id, key = id, "Destroyed the key of a deleted image");
+                }
+                Err(cause) => {
+                    warn!(image.id = %image.id, key = id, %cause, "The key of a deleted image stays");
+                }
+            }
+        }
+    }
+
+    async fn leave_key(&self, image: &Image, token: Option<&Secret>) {
+        let (Some(keys), Some(id)) = (&self.keys, property(image, KEY)) else {
+            return;
+        };
+        if let Err(cause) = keys.leaves(id, &image.id, token).await {
+            info!(image.id = %image.id, key = id, %cause, "The key manager did not know that an image needs its key");
+        }
+    }
+}
+
+/// What data must be that is imported, as far as it can be known without its user.
+pub(super) fn of_import(image: &Image) -> Encryption {
+    let check = declared(image).and_then(|format| check(image, format));
+    check.map_or(Encryption::None, Encryption::Check)
+}
+
+/// The container that an image says its data is in. Other words than ours are only properties, as in Glance.
+pub(super) fn declared(image: &Image) -> Option<Format> {
+    property(image, FORMAT).and_then(Format::from_name)
+}
+
+/// What plain bytes must be that become a container: what the image says of its data.
+pub(super) fn of_plain(expect: Expect) -> Expect {
+    let disk_format = match expect.disk_format.as_str() {
+        LUKS => RAW.to_owned(),
+        _ => expect.disk_format,
+    };
+    Expect {
+        disk_format,
+        encrypted: None,
+        ..expect
+    }
+}
+
+/// Says in an image what is in its container.
+pub(super) fn record(image: &mut Image, plain: &Plain) {
+    let disk_format = image.disk_format.replace(LUKS.to_owned());
+    let container_format = image.container_format.replace(BARE.to_owned());
+    let disk_format = disk_format.filter(|format| format != LUKS);
+    for (name, value) in [
+        (PLAIN_SIZE, Some(plain.size_bytes.to_string())),
+        (PLAIN_CONTAINER, container_format),
+        (PLAIN_DISK, Some(disk_format.unwrap_or(RAW.to_owned()))),
+        (PLAIN_ALGORITHM, Some("blake3".to_owned())),
+        (PLAIN_DIGEST, Some(plain.blake3.clone())),
+    ] {
+        image.properties.insert(name.to_owned(), value);
+    }
+    image.updated_at = now();
+}
+
+/// Says in an image how much is in its container, where its user has not.
+pub(super) fn complete(image: &mut Image) {
+    if declared(image).is_some()
+        && property(image, PLAIN_SIZE).is_none()
+        && let Some(bytes) = image.virtual_size_bytes
+    {
+        let size = Some(bytes.to_string());
+        image.properties.insert(PLAIN_SIZE.to_owned(), size);
+    }
+}
+
+/// A container of a format that has a check of its own; qcow2 says itself how it is encrypted.
+fn check(image: &Image, format: Format) -> Option<Check> {
+    let is_inside = image.disk_format.as_deref() == Some(QCOW2);
+    (!is_inside).then_some(Check {
+        format,
+        passphrase: None,
+    })
+}
+
+fn property<'a>(image: &'a Image, name: &str) -> Option<&'a str> {
+    let value = image.properties.get(name)?.as_deref()?;
+    (!value.is_empty()).then_some(value)
+}
