@@ -27,6 +27,9 @@ swift: lab # the Swift store on Swift's own servers
 barbican: lab # signed and encrypted images, with their certificates and keys in a real Barbican
 	cargo test --test tests barbican -- --ignored
 
+cinder: lab # images as volumes of a real Cinder, whose back end is Ceph
+	cargo test --test tests cinder -- --ignored
+
 imports: lab # imports to several stores, and what is told of images and imports, beside Glance; tokens that end meanwhile
 	cargo test --test tests -- --ignored imports events_are_those
 
@@ -78,10 +81,11 @@ lab-down: # ends them
 	tests/lab/mariadb-down
 	tests/lab/postgres-down
 	tests/lab/barbican-down
+	tests/lab/cinder-down
 	tests/lab/rabbitmq-down
 	tests/lab/keystone-down
 
 tools: # what building and testing need beside Rust
 	tests/lab/packages build-essential curl perl qemu-utils cryptsetup-bin
 
-.PHONY: run demo test built functional tempest swift imports barbican reference lint bench bench-rbd bench-s3 bench-cache fuzz sanitize deny lab lab-down tools
+.PHONY: run demo test built functional tempest swift imports barbican cinder reference lint bench bench-rbd bench-s3 bench-cache fuzz sanitize deny lab lab-down tools

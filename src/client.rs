@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod amqp;
+pub mod cinder;
 pub mod glance;
 pub mod judge;
 pub mod key_manager;

@@ -193,6 +193,7 @@ pub(crate) const TABLES: &[Table] = &[
     stores::RBD,
     stores::S3,
     stores::SWIFT,
+    stores::CINDER,
     import::StagingStore::TABLE,
     import::Tasks::TABLE,
     key_manager::KeyManager::TABLE,

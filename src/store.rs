@@ -3,6 +3,7 @@
 //! A store knows objects, not images: no status, no encryption, no cache.
 
 pub mod check;
+pub mod cinder;
 pub mod conformance;
 pub mod error;
 pub mod file;
@@ -23,7 +24,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     buf::{AtRest, Chunk, Claim},
-    model::{Attempt, ByteRange, ImageId, StoreId},
+    model::{Attempt, ByteRange, ImageId, ProjectId, StoreId},
 };
 
 pub use check::{Finding, Verdict};
@@ -42,17 +43,29 @@ pub struct Intent {
     /// `<datadir>/.fresnel/<id>.<attempt>`. It holds the attempt where the store allows it. Where the
     /// backend gives that name, it is known once a writer is open: see [`Writer::object`].
     pub object: String,
+    /// The project that the image is of, for a store that notes it beside the bytes; no part of the journal.
+    pub owner: Option<ProjectId>,
 }
 
 impl Intent {
+    /// Of an image whose project does not matter.
+    pub fn new(image: ImageId, attempt: Attempt, object: String) -> Self {
+        Self {
+            image,
+            attempt,
+            object,
+            owner: None,
+        }
+    }
+
     /// Reads `<image>.<attempt>`, the name of a draft; `object` is what [`Store::intend`] called it.
     fn of_draft(name: &str, object: &str) -> Option<Self> {
         let (image, attempt) = name.rsplit_once('.')?;
-        Some(Self {
-            image: ImageId::new(image),
-            attempt: attempt.parse().ok()?,
-            object: object.to_owned(),
-        })
+        Some(Self::new(
+            ImageId::new(image),
+            attempt.parse().ok()?,
+            object.to_owned(),
+        ))
     }
 }
 

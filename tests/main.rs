@@ -6,6 +6,7 @@ mod api;
 mod auth;
 mod beside;
 mod cache;
+mod cinder;
 mod cli;
 mod clients;
 mod crash;

@@ -1,5 +1,6 @@
 //! Every store passes the one suite, on every filesystem that we can make here.
 
+mod cinder;
 mod http;
 mod mounted;
 mod rbd;

@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod barbican;
+pub(crate) mod cinder;
 pub(crate) mod images;
 pub(crate) mod keystone;
 pub(crate) mod lab;

@@ -32,6 +32,7 @@ use crate::{
     model::StoreId,
     store::{
         self, Registry, Store,
+        cinder::CinderStore,
         file::{self, FileIo, FileStore},
         http::HttpStore,
         rbd::{Connections, RbdStore},
@@ -285,6 +286,8 @@ pub(super) fn each_store(
     let stores = stores.iter().map(move |store| {
         let id = store.settings.id.clone();
         let opened: store::Result<Arc<dyn Store>> = match &store.kind {
+            Kind::Cinder(cinder) => CinderStore::open(id.clone(), (**cinder).clone(), ceph.clone())
+                .map(|opened| Arc::new(opened) as _),
             Kind::File(file) => FileStore::open(id.clone(), file.clone(), io.clone())
                 .map(|opened| Arc::new(opened) as _),
             Kind::Http(http) => Web::new(

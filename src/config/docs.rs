@@ -55,7 +55,7 @@ fn page() -> String {
     page += "\n## Refused\n\nThese options are accepted only with the values named here.\n\n";
     page += "| option | accepted | otherwise |\n| --- | --- | --- |\n";
     page.extend(GUARDS.iter().map(refused));
-    page += "\nSo are types of stores other than `file`, `http`, `rbd`, `s3` and `swift` in `enabled_backends`, \
+    page += "\nSo are types of stores other than `cinder`, `file`, `http`, `rbd`, `s3` and `swift` in `enabled_backends`, \
              `stores` and `default_store`.\n";
     page += "\n## Without effect\n\n";
     for (section, names) in unsupported::sections() {

@@ -1,5 +1,6 @@
 //! `enabled_backends`, `[glance_store]` and the section of each store (reference E.1).
 
+mod cinder;
 mod file;
 mod http;
 mod rbd;
@@ -19,6 +20,7 @@ use super::{
 use crate::{client::web, control::StoreSettings, model::StoreId, store};
 
 /// The options of each type of store.
+pub(super) const CINDER: Table = cinder::CinderStore::TABLE;
 pub(super) const FILE: Table = file::FileStore::TABLE;
 pub(super) const HTTP: Table = http::HttpStore::TABLE;
 pub(super) const RBD: Table = rbd::RbdStore::TABLE;
@@ -34,7 +36,7 @@ const SINGLE_SECTION: &str = "glance_store";
 
 /// The types that `enabled_backends` may name, and whether this version serves them.
 const TYPES: &[(&str, Served)] = &[
-    ("cinder", Served::NotYet),
+    ("cinder", Served::Yes),
     ("file", Served::Yes),
     ("http", Served::Yes),
     ("rbd", Served::Yes),
@@ -46,7 +48,6 @@ const TYPES: &[(&str, Served)] = &[
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Served {
     Yes,
-    NotYet,
     Never,
 }
 
@@ -55,7 +56,7 @@ section! {
     GlanceStore in "glance_store" {
         /// The store that takes an upload that names none: one of `enabled_backends`.
         default_backend: Option<String>;
-        /// Store types in use where there are no `enabled_backends`. Only `file`, `http`, `rbd`, `s3` and `swift` are served.
+        /// Store types in use where there are no `enabled_backends`. `cinder`, `file`, `http`, `rbd`, `s3` and `swift` are served.
         stores: Vec<String> = "file,http";
         /// The store type that takes uploads where there are no `enabled_backends`.
         default_store: String = "file";
@@ -95,6 +96,8 @@ pub struct Store {
 /// What a store is.
 #[derive(Clone, Debug)]
 pub enum Kind {
+    /// Volumes of Cinder.
+    Cinder(Box<store::cinder::Config>),
     /// Files in directories.
     File(store::file::Config),
     /// Addresses of the web.
@@ -158,6 +161,7 @@ fn several(
     let stores = pairs.iter().filter_map(|(id, kind)| {
         let sections = [id.as_str(), SHARED_SECTION];
         match kind.as_str() {
+            "cinder" => Some(cinder::store(reader, id, &sections, true)),
             "file" => Some(file::store(reader, id, &sections, None)),
             "http" => Some(http::store(reader, id, &sections, warnings)),
             "rbd" => Some(rbd::store(reader, id, &sections, warnings)),
@@ -189,10 +193,6 @@ fn refuse_unserved(reader: &mut Reader<'_>, pairs: &[(String, String)]) {
         let served = TYPES.iter().find(|(name, _)| name == kind);
         match served.map(|(_, served)| *served) {
             Some(Served::Yes) => {}
-            Some(Served::NotYet) => refuse(
-                reader,
-                format!("store {id}: type {kind} is not supported yet"),
-            ),
             Some(Served::Never) => {
                 refuse(reader, format!("store {id}: type {kind} is not supported"))
             }
@@ -209,8 +209,9 @@ fn single(reader: &mut Reader<'_>, common: &GlanceStore, warnings: &mut Vec<Stri
         "filesystem" => "file",
         other => other,
     };
-    if !["file", "rbd", "s3", "swift"].contains(&default) {
-        let reason = format!("{default:?} is not supported, only file, rbd, s3 and swift are");
+    if !["cinder", "file", "rbd", "s3", "swift"].contains(&default) {
+        let reason =
+            format!("{default:?} is not supported, only cinder, file, rbd, s3 and swift are");
         reader.refuse("glance_store", "default_store", &reason);
     } else if !common.stores.iter().any(|kind| kind == default) {
         let reason = format!("{default:?} is not one of stores");
@@ -226,6 +227,7 @@ fn single(reader: &mut Reader<'_>, common: &GlanceStore, warnings: &mut Vec<Stri
                 &[SINGLE_SECTION],
                 Some(images.clone()),
             )),
+            "cinder" => stores.push(cinder::store(reader, "cinder", &[SINGLE_SECTION], false)),
             "rbd" => stores.push(rbd::store(reader, "rbd", &[SINGLE_SECTION], warnings)),
             "s3" => stores.push(s3::store(reader, "s3", &[SINGLE_SECTION], warnings)),
             "swift" => stores.push(swift::store(reader, "swift", &[SINGLE_SECTION])),
@@ -261,6 +263,8 @@ fn refuse_shared_places(reader: &mut Reader<'_>, stores: &[Store]) {
     let mut owners: HashMap<PathBuf, &StoreId> = HashMap::new();
     for Store { settings, kind } in stores {
         let (option, places): (_, Vec<PathBuf>) = match kind {
+            // Their addresses name the store.
+            Kind::Cinder(_) => ("cinder_volume_type", Vec::new()),
             Kind::Http(_) => ("https_insecure", vec!["http://".into()]),
             Kind::File(config) => {
                 let paths = config.datadirs.iter().map(|dir| &dir.path);

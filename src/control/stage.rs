@@ -49,7 +49,7 @@ impl Control {
         }
         let store = self.settings.import.staging.store.clone();
         let size = self.settings.presized(size, &queued);
-        let intent = self.intend(&store, &id, size).await?;
+        let intent = self.intend(&store, &queued, size).await?;
         let bounds = self.bounds(caller).await?.map(Bounds::of_staging);
         let Attempts {
             covered,

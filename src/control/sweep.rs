@@ -120,9 +120,5 @@ pub(super) async fn discard(control: &Control, write: &DeadWrite) -> store::Resu
 }
 
 fn intent(write: &DeadWrite) -> Intent {
-    Intent {
-        image: write.image.clone(),
-        attempt: write.attempt,
-        object: write.object.clone(),
-    }
+    Intent::new(write.image.clone(), write.attempt, write.object.clone())
 }

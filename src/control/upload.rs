@@ -189,7 +189,7 @@ impl Control {
         };
         let size = self.settings.presized(request.size, &queued);
         let stored = encryption.stored(size);
-        let intent = self.intend(&store, &id, stored).await?;
+        let intent = self.intend(&store, &queued, stored).await?;
         let bounds = self.bounds(caller).await?.map(Bounds::of_upload);
         let Attempts {
             covered,
@@ -295,13 +295,17 @@ impl Control {
     pub(super) async fn intend(
         &self,
         store: &StoreId,
-        image: &ImageId,
+        image: &Image,
         size: DeclaredSize,
     ) -> Result<Intent> {
         let store = self.stores.get(store).expect("the store was looked up");
         let attempt = Attempt::random();
-        let intent = store.intend(image, attempt, size.exact()).await;
-        intent.map_err(|error| told(image.clone(), error.into()))
+        let intent = store.intend(&image.id, attempt, size.exact()).await;
+        let intent = intent.map_err(|error| told(image.id.clone(), error.into()))?;
+        Ok(Intent {
+            owner: image.owner.clone(),
+            ..intent
+        })
     }
 
     /// What the content must be. An image without formats takes no data.

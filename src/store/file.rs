@@ -138,11 +138,7 @@ impl Store for FileStore {
             let dir = shared.choose(size_bytes.unwrap_or(0))?;
             let names = dir.names(&image, attempt)?;
             let object = text(&names.draft);
-            Ok(Intent {
-                image,
-                attempt,
-                object,
-            })
+            Ok(Intent::new(image, attempt, object))
         })
         .await
     }

@@ -82,11 +82,11 @@ impl Store for MemoryStore {
         attempt: Attempt,
         _size_bytes: Option<u64>,
     ) -> Result<Intent> {
-        Ok(Intent {
-            image: image.clone(),
+        Ok(Intent::new(
+            image.clone(),
             attempt,
-            object: format!("{image}.{attempt}"),
-        })
+            format!("{image}.{attempt}"),
+        ))
     }
 
     async fn writer(&self, intent: &Intent, _size_bytes: Option<u64>) -> Result<Box<dyn Writer>> {

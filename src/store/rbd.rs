@@ -14,10 +14,12 @@ pub mod config;
 mod connection;
 mod delete;
 mod draft;
+mod flow;
 mod growth;
 mod list;
 mod read;
 mod trash;
+mod volume;
 mod write;
 
 use std::{
@@ -27,10 +29,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use fresnel_ceph::{Cluster, Outcome, Pool};
+use fresnel_ceph::{Cluster, Pool};
 use serde_json::{Map, Value};
 use tokio::{sync::mpsc, time::timeout};
-use tracing::debug;
 
 use super::{Entry, Error, Finding, Intent, Reader, Result, Stat, Store, Writer};
 use crate::{
@@ -39,10 +40,13 @@ use crate::{
 };
 use address::Address;
 use connection::{Failure, Link, Purpose};
-use draft::{Drafts, Names};
 
 pub use config::{Config, Timeouts};
 pub use connection::Connections;
+pub(super) use delete::CLEAN_UP_PATIENCE;
+pub(super) use draft::{Draft, Drafts, Names};
+pub(super) use volume::{Volume, VolumeWriter, Volumes};
+pub(super) use write::close;
 
 /// The snapshot that clones are made of.
 const SNAPSHOT: &str = "snap";
@@ -65,9 +69,9 @@ struct Shared {
     config: Config,
     connections: Arc<Connections>,
     /// For attempts.
-    write: Link,
+    write: Arc<Link>,
     /// For everything else.
-    read: Link,
+    read: Arc<Link>,
     drafts: Drafts,
     /// Known from the first connection on.
     fsid: OnceLock<String>,
@@ -81,17 +85,12 @@ impl RbdStore {
     ///
     /// Fails with [`Error::Backend`] where the libraries are missing.
     pub fn open(id: StoreId, config: Config, connections: Arc<Connections>) -> Result<Self> {
-        Cluster::available().map_err(|error| Error::Backend {
-            store: id.clone(),
-            source: std::io::Error::other(format!(
-                "a store of type rbd needs librados2 and librbd1 of Ceph 16 or later: {error}"
-            )),
-        })?;
+        needs_libraries(&id, "rbd")?;
         let (removals, to_remove) = mpsc::channel(REMOVALS_MAX);
         let shared = Arc::new(Shared {
+            write: connections.link(&id, &config, Purpose::Write),
+            read: connections.link(&id, &config, Purpose::Read),
             id,
-            write: connections.link(&config, Purpose::Write),
-            read: connections.link(&config, Purpose::Read),
             drafts: Drafts::default(),
             fsid: OnceLock::new(),
             removals,
@@ -120,11 +119,7 @@ impl Store for RbdStore {
         _size_bytes: Option<u64>,
     ) -> Result<Intent> {
         let names = Names::new(image, attempt)?;
-        Ok(Intent {
-            image: image.clone(),
-            attempt,
-            object: names.draft,
-        })
+        Ok(Intent::new(image.clone(), attempt, names.draft))
     }
 
     async fn writer(&self, intent: &Intent, size_bytes: Option<u64>) -> Result<Box<dyn Writer>> {
@@ -135,7 +130,9 @@ impl Store for RbdStore {
 
     async fn reader(&self, url: &str, range: ByteRange, memory: Claim) -> Result<Box<dyn Reader>> {
         let address = self.shared.address(url).await?;
-        let reader = read::RbdReader::open(self.shared.clone(), url, address, range, memory);
+        let place = (address.image, address.snapshot);
+        let (link, object_bytes) = (self.shared.read.clone(), self.shared.config.object_bytes());
+        let reader = read::RbdReader::open(link, url, place, object_bytes, range, memory);
         Ok(Box::new(reader.await?))
     }
 
@@ -232,33 +229,18 @@ impl Shared {
 
     /// What a failure means to the caller; `object` is what was worked on.
     fn outcome(&self, object: &str, failure: Failure) -> Error {
-        debug!(store.id = %self.id, object, ?failure, "Ceph failed an operation");
-        let backend = |text: String| self.backend_error(text);
-        let error = match failure {
-            Failure::TooLong => return Error::Unavailable(self.id.clone()),
-            // That the user or the pool is missing does not say that the object is.
-            Failure::NotConnected(error) => {
-                return match error.outcome() {
-                    Some(Outcome::Unreachable | Outcome::Blocklisted) => {
-                        Error::Unavailable(self.id.clone())
-                    }
-                    _ => backend(format!("cannot use pool {}: {error}", self.config.pool)),
-                };
-            }
-            Failure::Failed(error) => error,
-        };
-        match error.outcome() {
-            Some(Outcome::Blocklisted | Outcome::Unreachable) => {
-                Error::Unavailable(self.id.clone())
-            }
-            Some(Outcome::Busy | Outcome::HasSnapshots) => Error::Busy(object.to_owned()),
-            Some(Outcome::Denied) => Error::Denied(self.id.clone()),
-            Some(Outcome::Exists) => Error::AlreadyExists(object.to_owned()),
-            Some(Outcome::Full) => Error::Full(self.id.clone()),
-            Some(Outcome::NotFound) => Error::NotFound(object.to_owned()),
-            Some(Outcome::Invalid | Outcome::Other(_)) | None => backend(error.to_string()),
-        }
+        self.read.outcome(object, failure)
     }
+}
+
+/// Fails where librados and librbd are missing, which a store of that kind needs.
+fn needs_libraries(store: &StoreId, kind: &str) -> Result<()> {
+    Cluster::available().map_err(|error| Error::Backend {
+        store: store.clone(),
+        source: std::io::Error::other(format!(
+            "a store of type {kind} needs librados2 and librbd1 of Ceph 16 or later: {error}"
+        )),
+    })
 }
 
 impl fmt::Debug for Shared {

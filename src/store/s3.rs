@@ -115,11 +115,11 @@ impl Store for S3Store {
             return Err(shared.too_large());
         }
         let now = shared.look().await?;
-        Ok(Intent {
-            image: image.clone(),
+        Ok(Intent::new(
+            image.clone(),
             attempt,
-            object: Trace::Since(now, None).object(&shared.config.bucket, &key),
-        })
+            Trace::Since(now, None).object(&shared.config.bucket, &key),
+        ))
     }
 
     async fn writer(&self, intent: &Intent, size_bytes: Option<u64>) -> Result<Box<dyn Writer>> {

@@ -103,11 +103,7 @@ impl Store for SwiftStore {
     ) -> Result<Intent> {
         let container = self.shared.config.container_of(image);
         let names = Names::new(container, image, attempt)?;
-        Ok(Intent {
-            image: image.clone(),
-            attempt,
-            object: names.segments(),
-        })
+        Ok(Intent::new(image.clone(), attempt, names.segments()))
     }
 
     async fn writer(&self, intent: &Intent, _size_bytes: Option<u64>) -> Result<Box<dyn Writer>> {

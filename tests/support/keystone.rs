@@ -73,7 +73,7 @@ impl Keystone {
             "admin" => (cloud, "Default", project("admin", "Default")),
             "nobody" => (cloud, "Default", json!("unscoped")),
             "outsider" => (cloud, "outside", project("demo", "outside")),
-            "glance" | "nova" => (cloud, "Default", project("service", "Default")),
+            "glance" | "nova" | "volumes" => (cloud, "Default", project("service", "Default")),
             persona => {
                 let (name, _) = persona.split_once('-').expect("PROJECT-ROLE");
                 (persona, "Default", project(name, "Default"))

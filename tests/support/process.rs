@@ -34,20 +34,34 @@ impl Fresnel {
 
     /// The same on top of other configuration files; these lines, of its own directory, are read last.
     pub(crate) fn start_after(configs: &[&Path], lines: impl FnOnce(&Path) -> String) -> Self {
-        Self::start_as(&["serve"], configs, lines)
+        Self::start_as(&["serve"], free_address(), configs, lines)
+    }
+
+    /// The same at an address that others know.
+    pub(crate) fn start_at(address: SocketAddr, lines: &str) -> Self {
+        Self::start_as(&["serve"], address, &[], |_| lines.to_owned())
     }
 
     /// A cache node in front of that service, with what it keeps in `cache` below its directory.
     pub(crate) fn node(upstream: SocketAddr, lines: &str) -> Self {
         let upstream = format!("http://{upstream}");
-        Self::start_as(&["node", "--upstream", &upstream], &[], |folder| {
-            let cache = folder.join("cache");
-            format!("[DEFAULT]\nimage_cache_dir = {}\n{lines}", cache.display())
-        })
+        Self::start_as(
+            &["node", "--upstream", &upstream],
+            free_address(),
+            &[],
+            |folder| {
+                let cache = folder.join("cache");
+                format!("[DEFAULT]\nimage_cache_dir = {}\n{lines}", cache.display())
+            },
+        )
     }
 
-    fn start_as(words: &[&str], configs: &[&Path], lines: impl FnOnce(&Path) -> String) -> Self {
-        let address = free_address();
+    fn start_as(
+        words: &[&str],
+        address: SocketAddr,
+        configs: &[&Path],
+        lines: impl FnOnce(&Path) -> String,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("the temporary directory is writable");
         let own = folder.path().join("fresnel.conf");
         let text = format!(

@@ -65,6 +65,8 @@ struct Own {
     catalog: Value,
     /// Our user's id.
     user: String,
+    /// The id of the project that we act in; empty where it is none.
+    project: String,
     /// The names of our roles.
     roles: Vec<String>,
     renew_at: Instant,
@@ -78,6 +80,11 @@ impl Access {
     /// The token.
     pub(in crate::client) fn token(&self) -> &Secret {
         &self.0.token
+    }
+
+    /// The id of the project that it is for; empty where it is for none.
+    pub(in crate::client) fn project(&self) -> &str {
+        &self.0.project
     }
 
     /// Whether it is for somebody of that role.
@@ -261,6 +268,7 @@ impl Session {
         let roles = body["token"]["roles"].as_array().into_iter().flatten();
         let roles = roles.filter_map(|role| role["name"].as_str().map(str::to_owned));
         let user = body["token"]["user"]["id"].as_str();
+        let project = body["token"]["project"]["id"].as_str();
         let (region, interfaces) = (config.region.as_deref(), &config.interfaces);
         let found = endpoint(&catalog, "identity", region, interfaces).map(versioned);
         if found.is_none() {
@@ -273,6 +281,7 @@ impl Session {
             token,
             endpoint: found.unwrap_or(auth_url),
             user: user.unwrap_or_default().to_owned(),
+            project: project.unwrap_or_default().to_owned(),
             roles: roles.collect(),
             catalog,
             renew_at: Instant::now() + (life - RENEW_BEFORE.min(life / 2)),

@@ -65,6 +65,7 @@ pub(super) fn store(
         order,
         timeouts: Timeouts::from_seconds(own.rados_connect_timeout),
         thin_provisioning: own.rbd_thin_provisioning,
+        settings: Vec::new(),
     };
     Store {
         settings: any.settings(id, told(&config)),

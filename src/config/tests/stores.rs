@@ -34,7 +34,7 @@ fn each_store_has_its_section_and_the_shared_one_below() {
 
 #[test]
 fn types_that_are_not_served_are_refused_with_their_line() {
-    for kind in ["cinder", "vmware", "floppy"] {
+    for kind in ["vmware", "floppy"] {
         let text =
             format!("[DEFAULT]\nenabled_backends = a:{kind}\n[glance_store]\ndefault_backend = a");
         let message = error(&text);
@@ -112,10 +112,10 @@ fn one_store_is_set_up_in_glance_store() {
         ]
     );
     assert!(matches!(config.stores.stores[1].kind, Kind::Http(_)));
-    let message = error("[glance_store]\nstores = file,cinder");
-    assert!(message.contains("\"cinder\" is not supported"));
-    let message = error("[glance_store]\ndefault_store = cinder");
-    assert!(message.contains("only file, rbd, s3 and swift are"));
+    let message = error("[glance_store]\nstores = file,vmware");
+    assert!(message.contains("\"vmware\" is not supported"));
+    let message = error("[glance_store]\ndefault_store = vmware");
+    assert!(message.contains("only cinder, file, rbd, s3 and swift are"));
     assert!(error("[glance_store]\ndefault_store = rbd").contains("is not one of stores"));
 }
 
@@ -135,6 +135,43 @@ fn the_one_store_may_be_a_pool_of_ceph() {
     assert_eq!(rbd.timeouts.operation, None);
     assert_eq!(config.stores.default.as_str(), "rbd");
     assert!(config.warnings.iter().any(|w| w.contains("for ever")));
+}
+
+const CINDER: &str = "cinder_store_auth_address = http://k:5000/v3\ncinder_store_user_name = glance\n\
+                      cinder_store_password = hunter2\ncinder_store_project_name = service\n\
+                      cinder_volume_type = rbd\ncinder_catalog_info = volumev3:cinderv3:internalURL\n\
+                      os_region_name = north\n";
+
+#[test]
+fn volumes_are_in_one_project() {
+    let text = format!("[glance_store]\nstores = cinder\ndefault_store = cinder\n{CINDER}");
+    let config = load_text(&text).unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let Kind::Cinder(own) = &config.stores.stores[0].kind else {
+        panic!("{:?}", config.stores)
+    };
+    assert!(!own.multistore);
+    assert_eq!(own.volume_type.as_deref(), Some("rbd"));
+    assert_eq!(own.cinder.region.as_deref(), Some("north"));
+    assert_eq!(own.cinder.interface, "internal");
+    assert!(!format!("{own:?}").contains("hunter2"));
+    for (option, complaint) in [
+        ("cinder_store_auth_address", "tokens, are not supported"),
+        ("cinder_store_user_name", "must be set, beside"),
+        ("cinder_store_project_name", "must be set, beside"),
+        ("cinder_catalog_info", "is not <type>"),
+    ] {
+        let message = error(&format!("{text}{option} = \n").replace("_info = \n", "_info = x\n"));
+        assert!(message.contains(option), "{message}");
+        assert!(message.contains(complaint), "{message}");
+    }
+    let several = format!(
+        "[DEFAULT]\nenabled_backends = c:cinder,d:cinder\n[glance_store]\ndefault_backend = c\n\
+         [backend_defaults]\n{CINDER}rootwrap_config = /r\n"
+    );
+    let config = load_text(&several).unwrap();
+    assert!(config.warnings[0].contains("rootwrap_config"));
+    assert!(matches!(&config.stores.stores[1].kind, Kind::Cinder(own) if own.multistore));
 }
 
 #[test]

@@ -211,7 +211,7 @@ impl<'a> Import<'a> {
             None => return Ok(Outcome::Lost),
         };
         self.change = coming.change.clone();
-        let (intents, lost) = match self.intents(coming.size).await {
+        let (intents, lost) = match self.intents(&image, coming.size).await {
             Ok(intents) => intents,
             Err(failed) => return self.fail(failed).await,
         };
@@ -385,13 +385,14 @@ impl<'a> Import<'a> {
     /// Where in each store the bytes go, and the stores that cannot even say that.
     async fn intents(
         &self,
+        image: &Image,
         size: DeclaredSize,
     ) -> Result<(Vec<(StoreId, Intent)>, Vec<StoreId>), Failed> {
         let (mut intents, mut lost) = (Vec::new(), Vec::new());
         for store in &self.targets {
             let intent = match self.control.stores.get(store) {
                 Some(_) => {
-                    let intent = self.control.intend(store, &self.job.image, size);
+                    let intent = self.control.intend(store, image, size);
                     intent.await
                 }
                 None => Err(store::Error::Unavailable(store.clone()).into()),

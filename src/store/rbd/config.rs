@@ -27,6 +27,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `rbd_thin_provisioning`: zeroes are not written.
     pub thin_provisioning: bool,
+    /// Options of Ceph, over those of its configuration file.
+    pub settings: Vec<(String, String)>,
 }
 
 impl Config {
@@ -40,6 +42,7 @@ impl Config {
             order: 23,
             timeouts: Timeouts::default(),
             thin_provisioning: true,
+            settings: Vec::new(),
         }
     }
 

@@ -19,10 +19,13 @@ use tokio::{
     task::spawn_blocking,
     time::{sleep, timeout},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Config;
-use crate::store::window::Window;
+use crate::{
+    model::StoreId,
+    store::{Error, window::Window},
+};
 
 /// Blocking calls of one connection at once: a cluster that is dead holds so many threads and no
 /// more.
@@ -73,7 +76,8 @@ impl Connections {
         }
     }
 
-    pub(super) fn link(&self, config: &Config, purpose: Purpose) -> Link {
+    /// A use of the pool of `config` by a store.
+    pub(super) fn link(&self, store: &StoreId, config: &Config, purpose: Purpose) -> Arc<Link> {
         let options = self.options(config);
         let mut known = self.known.lock();
         let connection = known.entry((options.clone(), purpose)).or_insert_with(|| {
@@ -84,7 +88,8 @@ impl Connections {
                 calls: Arc::new(Semaphore::new(CALLS_MAX)),
             })
         });
-        Link {
+        Arc::new(Link {
+            store: store.clone(),
             connection: connection.clone(),
             pool: config.pool.clone(),
             open: Mutex::default(),
@@ -92,7 +97,7 @@ impl Connections {
                 .timeouts
                 .operation
                 .map_or(FOR_EVER, |operation| operation + MARGIN),
-        }
+        })
     }
 
     fn options(&self, config: &Config) -> Options {
@@ -127,7 +132,9 @@ impl Connections {
             user: config.user.clone(),
             settings: settings
                 .map(|(name, value)| (name.to_owned(), value))
-                .into(),
+                .into_iter()
+                .chain(config.settings.clone())
+                .collect(),
         }
     }
 }
@@ -200,6 +207,7 @@ impl Connection {
 /// A store's use of a connection: its pool there.
 #[derive(Debug)]
 pub(super) struct Link {
+    store: StoreId,
     connection: Arc<Connection>,
     pool: String,
     open: Mutex<Option<Pool>>,
@@ -243,8 +251,40 @@ impl Link {
         Ok(pool)
     }
 
+    /// What a failure means to the caller; `object` is what was worked on.
+    pub(super) fn outcome(&self, object: &str, failure: Failure) -> Error {
+        let (store, pool) = (&self.store, &self.pool);
+        debug!(store.id = %store, object, ?failure, "Ceph failed an operation");
+        let backend = |text: String| Error::Backend {
+            store: store.clone(),
+            source: std::io::Error::other(text),
+        };
+        let error = match failure {
+            Failure::TooLong => return Error::Unavailable(store.clone()),
+            // That the user or the pool is missing does not say that the object is.
+            Failure::NotConnected(error) => {
+                return match error.outcome() {
+                    Some(Outcome::Unreachable | Outcome::Blocklisted) => {
+                        Error::Unavailable(store.clone())
+                    }
+                    _ => backend(format!("cannot use pool {pool}: {error}")),
+                };
+            }
+            Failure::Failed(error) => error,
+        };
+        match error.outcome() {
+            Some(Outcome::Blocklisted | Outcome::Unreachable) => Error::Unavailable(store.clone()),
+            Some(Outcome::Busy | Outcome::HasSnapshots) => Error::Busy(object.to_owned()),
+            Some(Outcome::Denied) => Error::Denied(store.clone()),
+            Some(Outcome::Exists) => Error::AlreadyExists(object.to_owned()),
+            Some(Outcome::Full) => Error::Full(store.clone()),
+            Some(Outcome::NotFound) => Error::NotFound(object.to_owned()),
+            Some(Outcome::Invalid | Outcome::Other(_)) | None => backend(error.to_string()),
+        }
+    }
+
     /// The address of the connection, if there has been one.
-    pub(super) fn address(&self) -> Option<Result<String>> {
+    fn address(&self) -> Option<Result<String>> {
         let open = self.open.lock().clone();
         open.map(|pool| pool.cluster().address())
     }
@@ -333,6 +373,11 @@ impl Link {
         done.expect("calls do not panic, and are not cancelled")
             .map_err(Failure::Failed)
     }
+}
+
+/// The addresses of those connections of ours that there have been.
+pub(super) fn addresses(links: [&Link; 2]) -> Result<Vec<String>> {
+    links.into_iter().filter_map(Link::address).collect()
 }
 
 /// Tries again while the image is in use, until `patience` is over: a watch of a process that has

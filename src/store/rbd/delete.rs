@@ -12,14 +12,14 @@ use tracing::warn;
 use super::{
     Error, SNAPSHOT, Shared,
     address::Address,
-    connection::{Failure, while_busy},
+    connection::{Failure, addresses, while_busy},
     draft::{Mark, Names},
     trash,
     write::close,
 };
 
 /// What an attempt gets to be undone before it is left to the next try: a client waits for it.
-pub(super) const CLEAN_UP_PATIENCE: Duration = Duration::from_secs(15);
+pub(in crate::store) const CLEAN_UP_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a deletion waits for somebody who has the image open.
 const IN_USE_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -101,11 +101,8 @@ pub(super) async fn discard(shared: &Arc<Shared>, names: Names) -> super::Result
 
 /// Removes the images of an attempt, published or not. No writer of this process is at work.
 pub(super) async fn remove_attempt(shared: &Arc<Shared>, names: &Names) -> super::Result<()> {
-    let ours = [&shared.write, &shared.read].into_iter();
-    let ours = ours.filter_map(|link| link.address());
-    let ours: Vec<String> = ours
-        .collect::<Result<_>>()
-        .map_err(|error| shared.outcome(&names.draft, Failure::NotConnected(error)))?;
+    let ours = addresses([&shared.write, &shared.read]);
+    let ours = ours.map_err(|error| shared.outcome(&names.draft, Failure::NotConnected(error)))?;
     let removed = while_busy(CLEAN_UP_PATIENCE, || {
         let (owned, names, ours) = (shared.clone(), names.clone(), ours.clone());
         let remove = move |pool: &Pool| attempt_to_trash(&owned, pool, &names, &ours);
@@ -147,7 +144,12 @@ fn attempt_to_trash(shared: &Shared, pool: &Pool, names: &Names, ours: &[String]
 
 /// Shuts the writer of an attempt out, if that is another process: what it has sent and what it will
 /// send is lost, and the watch of one that has died ends at once.
-fn shut_out(pool: &Pool, image: &Image, mark: Option<Mark>, ours: &[String]) -> Result<()> {
+pub(super) fn shut_out(
+    pool: &Pool,
+    image: &Image,
+    mark: Option<Mark>,
+    ours: &[String],
+) -> Result<()> {
     let writers = match mark {
         Some(mark) => vec![mark.writer],
         // It died before it could say who it is.

@@ -2,34 +2,39 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use fresnel_ceph::{FEATURE_LAYERING, FEATURE_OBJECT_MAP, Image, NewImage, Pool, Result};
+use fresnel_ceph::{FEATURE_LAYERING, FEATURE_OBJECT_MAP, Image, NewImage, Outcome, Pool, Result};
 use parking_lot::Mutex;
 
-use super::{Config, Error, Intent, MARK_KEY, growth::Growth};
+use super::{Config, Error, Failure, Intent, Link, MARK_KEY, growth::Growth};
 use crate::model::{Attempt, ImageId};
 
 /// The two names of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Names {
-    pub(super) attempt: Attempt,
+pub(in crate::store) struct Names {
+    pub(in crate::store) attempt: Attempt,
     /// Until it is published.
-    pub(super) draft: String,
+    pub(in crate::store) draft: String,
     /// Afterwards.
-    pub(super) published: String,
+    pub(in crate::store) published: String,
 }
 
 impl Names {
     /// Fails with [`Error::BadAddress`] when the id could not be the name of an RBD image.
     pub(super) fn new(image: &ImageId, attempt: Attempt) -> super::Result<Self> {
         let id = image.as_str();
-        if id.is_empty() || id.contains(['/', '@', '\0']) {
-            return Err(Error::BadAddress(id.to_owned()));
+        match id.is_empty() || id.contains(['/', '@', '\0']) {
+            true => Err(Error::BadAddress(id.to_owned())),
+            false => Ok(Self::called(id, attempt)),
         }
-        Ok(Self {
+    }
+
+    /// The names of an attempt at what is to be called so.
+    pub(in crate::store) fn called(published: &str, attempt: Attempt) -> Self {
+        Self {
             attempt,
-            draft: format!("{id}.{attempt}"),
-            published: id.to_owned(),
-        })
+            draft: format!("{published}.{attempt}"),
+            published: published.to_owned(),
+        }
     }
 
     /// The names of an intent, if it is one that this store could have made.
@@ -39,6 +44,20 @@ impl Names {
             return Err(Error::BadAddress(intent.object.clone()));
         }
         Ok(names)
+    }
+
+    /// What a writer's failure means to its caller. One that has been shut out has been fenced: to it,
+    /// what it wrote is gone.
+    pub(super) fn outcome(&self, link: &Link, failure: Failure) -> Error {
+        if let Failure::Failed(error) = &failure
+            && error.outcome() == Some(Outcome::Blocklisted)
+        {
+            return Error::NotFound(self.draft.clone());
+        }
+        match link.outcome(&self.draft, failure) {
+            Error::AlreadyExists(_) => Error::AlreadyExists(self.published.clone()),
+            other => other,
+        }
     }
 }
 
@@ -63,31 +82,31 @@ impl Mark {
         }))
     }
 
-    fn write(&self, image: &Image) -> Result<()> {
+    pub(super) fn write(&self, image: &Image) -> Result<()> {
         image.set_metadata(MARK_KEY, &format!("{} {}", self.attempt, self.writer))
     }
 }
 
 /// The attempts of this process that are not over.
 #[derive(Debug, Default)]
-pub(super) struct Drafts {
+pub(in crate::store) struct Drafts {
     open: Mutex<HashMap<String, Arc<Draft>>>,
 }
 
 /// An attempt that is being written.
 #[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) names: Names,
+pub(in crate::store) struct Draft {
+    pub(in crate::store) names: Names,
     /// None before it is made, and after it was closed, by its writer or by whoever fences it.
     image: Mutex<Option<Image>>,
     /// Held by what creates, publishes or removes. Each is a task of its own: a caller that has
     /// gone away must not leave half of it to be found later.
-    pub(super) gate: tokio::sync::Mutex<()>,
+    pub(in crate::store) gate: tokio::sync::Mutex<()>,
 }
 
 impl Drafts {
     /// Enters an attempt, which can be done once.
-    pub(super) fn enter(&self, names: Names) -> super::Result<Arc<Draft>> {
+    pub(in crate::store) fn enter(&self, names: Names) -> super::Result<Arc<Draft>> {
         let mut open = self.open.lock();
         if open.contains_key(&names.draft) {
             return Err(Error::AlreadyExists(names.draft));
@@ -101,11 +120,11 @@ impl Drafts {
         Ok(draft)
     }
 
-    pub(super) fn get(&self, names: &Names) -> Option<Arc<Draft>> {
+    pub(in crate::store) fn get(&self, names: &Names) -> Option<Arc<Draft>> {
         self.open.lock().get(&names.draft).cloned()
     }
 
-    pub(super) fn leave(&self, names: &Names) {
+    pub(in crate::store) fn leave(&self, names: &Names) {
         self.open.lock().remove(&names.draft);
     }
 }
@@ -215,11 +234,11 @@ mod tests {
 
     #[test]
     fn an_intent_of_another_store_is_refused() {
-        let intent = Intent {
-            image: ImageId::new("i"),
-            attempt: Attempt::random(),
-            object: "/images/.fresnel/i".to_owned(),
-        };
+        let intent = Intent::new(
+            ImageId::new("i"),
+            Attempt::random(),
+            "/images/.fresnel/i".to_owned(),
+        );
         assert!(Names::of(&intent).is_err());
     }
 }

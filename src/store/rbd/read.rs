@@ -7,7 +7,7 @@ use bytes::Bytes;
 use fresnel_ceph::{Completion, Image, Pool};
 use tokio::time::timeout;
 
-use super::{Address, Error, Failure, Result, Shared};
+use super::{Error, Failure, Result, connection::Link};
 use crate::{
     base::limits::CHUNK_BYTES,
     buf::{Admission, AtRest, Buffer, Chunk, Claim},
@@ -24,8 +24,8 @@ const MAPPED_BYTES_MIN: u64 = 4 * CHUNK_BYTES as u64;
 static ZEROES: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
 
 /// Reads a range of one image.
-pub(super) struct RbdReader {
-    shared: Arc<Shared>,
+pub(in crate::store) struct RbdReader {
+    link: Arc<Link>,
     url: String,
     image: Image,
     objects: Objects,
@@ -72,16 +72,17 @@ struct Objects {
 }
 
 impl RbdReader {
+    /// Objects of `object_bytes` are read ahead; those of the image may have another size.
     pub(super) async fn open(
-        shared: Arc<Shared>,
+        link: Arc<Link>,
         url: &str,
-        address: Address,
+        (image, snapshot): (String, Option<String>),
+        object_bytes: u64,
         range: ByteRange,
         memory: Claim,
     ) -> Result<Self> {
-        let object_bytes = shared.config.object_bytes();
         let open = move |pool: &Pool| {
-            let image = pool.open_read_only(&address.image, address.snapshot.as_deref())?;
+            let image = pool.open_read_only(&image, snapshot.as_deref())?;
             let size = image.size_bytes()?;
             let objects = if range.end() <= size {
                 Objects::find(&image, range, object_bytes)?
@@ -90,13 +91,13 @@ impl RbdReader {
             };
             Ok((image, size, objects))
         };
-        let opened = shared.read.call(shared.read.patience, open).await;
-        let (image, size, objects) = opened.map_err(|failure| shared.outcome(url, failure))?;
+        let opened = link.call(link.patience, open).await;
+        let (image, size, objects) = opened.map_err(|failure| link.outcome(url, failure))?;
         if size < range.end() {
             return Err(Error::Corrupt(url.to_owned()));
         }
         Ok(Self {
-            shared,
+            link,
             url: url.to_owned(),
             image,
             objects,
@@ -150,7 +151,7 @@ impl RbdReader {
 
     /// Hands out the next part of what is ahead.
     async fn take_in(&mut self) -> Result<()> {
-        let patience = self.shared.read.patience;
+        let patience = self.link.patience;
         match self.ahead.front_mut() {
             None => {}
             Some(Ahead::Zeroes { len }) => {
@@ -166,12 +167,12 @@ impl RbdReader {
                 let len = *len;
                 let done = timeout(patience, read).await;
                 self.ahead.pop_front();
-                let failed = |failure| self.shared.outcome(&self.url, failure);
+                let failed = |failure| self.link.outcome(&self.url, failure);
                 let done = done.map_err(|_| failed(Failure::TooLong))?;
                 let done = match done {
                     Ok(done) => done,
                     Err(error) => {
-                        self.shared.read.heard(self.image.pool(), &error).await;
+                        self.link.heard(self.image.pool(), &error).await;
                         return Err(failed(Failure::Failed(error)));
                     }
                 };

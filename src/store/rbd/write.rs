@@ -1,55 +1,31 @@
 //! Writing an attempt and publishing it.
-//!
-//! Whole objects go out, several at once, straight from the pool's chunks. Nothing is copied: the
-//! chunks belong to the operation until librbd has let go of their memory.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use fresnel_ceph::{FEATURE_JOURNALING, Image, Outcome, Pool};
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use metrics::counter;
 use tokio::{task::JoinHandle, time::timeout};
 use tracing::warn;
 
 use super::{
     Error, Failure, Result, SNAPSHOT, Shared, address,
-    connection::PING_EVERY,
     delete::{self, CLEAN_UP_PATIENCE},
     draft::{self, Draft, Names},
+    flow::Flow,
     growth::Growth,
 };
 use crate::{
-    buf::{AtRest, Chunk, is_zero},
-    store::{Published, Writer, window::Place},
+    buf::{AtRest, Chunk},
+    store::{Published, Writer},
 };
 
 /// Writes one image.
 pub(super) struct RbdWriter {
-    attempt: Writing,
-    /// Of the object that `end` lies in, what is not on its way yet.
-    gathered: Vec<Bytes>,
-    gathered_bytes: u64,
-    /// Bytes accepted.
-    end: u64,
-    object_bytes: u64,
-}
-
-/// An attempt on its way.
-struct Writing {
     shared: Arc<Shared>,
     draft: Arc<Draft>,
     extent: Extent,
-    /// Each with when it began.
-    in_flight: FuturesUnordered<BoxFuture<'static, (Instant, fresnel_ceph::Result<()>)>>,
-    /// When the connection is known to have been alive.
-    alive_at: Instant,
-    /// A write was lost: nothing may be published.
-    damaged: bool,
+    flow: Flow,
 }
 
 /// How large the image is.
@@ -59,18 +35,6 @@ struct Extent {
     /// The size was declared: nothing is done before it turns out to be too small.
     declared: bool,
     growing: Option<JoinHandle<Result<u64, Failure>>>,
-}
-
-/// An object in flight. The library drops it when it needs its memory no more.
-struct Gathered {
-    pieces: Vec<Bytes>,
-    _place: Place,
-}
-
-impl AsRef<[Bytes]> for Gathered {
-    fn as_ref(&self) -> &[Bytes] {
-        &self.pieces
-    }
 }
 
 impl RbdWriter {
@@ -83,39 +47,33 @@ impl RbdWriter {
         let draft = shared.drafts.enter(names)?;
         let creating = tokio::spawn(create(shared.clone(), draft.clone(), size_bytes));
         let extent = creating.await.expect("creating does not panic")?;
+        let flow = Flow::new(
+            shared.write.clone(),
+            shared.connections.window.clone(),
+            shared.config.object_bytes(),
+            shared.config.thin_provisioning,
+        );
         Ok(Self {
-            object_bytes: shared.config.object_bytes(),
-            attempt: Writing {
-                shared,
-                draft,
-                extent,
-                in_flight: FuturesUnordered::new(),
-                alive_at: Instant::now(),
-                damaged: false,
-            },
-            gathered: Vec::new(),
-            gathered_bytes: 0,
-            end: 0,
+            shared,
+            draft,
+            extent,
+            flow,
         })
     }
 
     /// Sends off what is gathered.
     async fn send(&mut self) -> Result<()> {
-        if self.gathered.is_empty() {
+        if !self.flow.holds() {
             return Ok(());
         }
-        let (attempt, bytes) = (&mut self.attempt, self.gathered_bytes);
-        let place = attempt.place(self.end, self.gathered.len(), bytes).await?;
+        let pool = self.draft.image()?.pool().clone();
+        let looked = self.flow.look(&pool).await;
+        looked.map_err(|failure| self.failed(failure))?;
+        self.reach(self.flow.end()).await?;
+        let place = self.flow.place(&pool).await;
+        let place = place.map_err(|failure| self.failed(failure))?;
         // Looked up after the last wait: an image that is closed meanwhile gets no more writes.
-        let image = attempt.draft.image()?;
-        let gathered = Gathered {
-            pieces: std::mem::take(&mut self.gathered),
-            _place: place,
-        };
-        self.gathered_bytes = 0;
-        let (began, write) = (Instant::now(), image.write_at(self.end - bytes, gathered));
-        let write = write.map(move |written| (began, written)).boxed();
-        attempt.in_flight.push(write);
+        self.flow.send(&self.draft.image()?, place);
         Ok(())
     }
 }
@@ -124,21 +82,8 @@ impl RbdWriter {
 impl Writer for RbdWriter {
     async fn write(&mut self, chunk: Chunk<AtRest>) -> Result<()> {
         let mut bytes = chunk.into_bytes();
-        while !bytes.is_empty() {
-            let room = self.object_bytes - self.end % self.object_bytes;
-            let len = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-            let piece = bytes.split_to(len);
-            if self.attempt.shared.config.thin_provisioning && is_zero(&piece) {
-                self.send().await?;
-                self.end += len as u64;
-                continue;
-            }
-            self.gathered.push(piece);
-            self.gathered_bytes += len as u64;
-            self.end += len as u64;
-            if self.end.is_multiple_of(self.object_bytes) {
-                self.send().await?;
-            }
+        while self.flow.gather(&mut bytes) {
+            self.send().await?;
         }
         Ok(())
     }
@@ -149,14 +94,13 @@ impl Writer for RbdWriter {
 
     async fn commit(mut self: Box<Self>) -> Result<Published> {
         let sent = self.send().await;
-        let (attempt, size) = (self.attempt, self.end);
         // On a task of its own: whoever discards the attempt waits for its end at the gate.
-        let publishing = tokio::spawn(attempt.finish(sent, size));
+        let publishing = tokio::spawn(self.finish(sent));
         publishing.await.expect("publishing does not panic")
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
-        let Writing { shared, draft, .. } = self.attempt;
+        let Self { shared, draft, .. } = *self;
         let removing = tokio::spawn(async move {
             let _gate = draft.gate.lock().await;
             remove(&shared, &draft).await
@@ -204,59 +148,7 @@ async fn create(shared: Arc<Shared>, draft: Arc<Draft>, size_bytes: Option<u64>)
     Err(failed)
 }
 
-impl Writing {
-    /// Room for a write that ends at `end`, in the image and in the window.
-    async fn place(&mut self, end: u64, chunks: usize, bytes: u64) -> Result<Place> {
-        while let Some(Some((began, written))) = self.in_flight.next().now_or_never() {
-            self.settled(began, written).await?;
-        }
-        if self.alive_at.elapsed() > PING_EVERY {
-            self.ping().await?;
-        }
-        self.reach(end).await?;
-        let pool = self.draft.image()?.pool().clone();
-        let window = &self.shared.connections.window;
-        let place = window.enter(chunks, bytes, self.in_flight.is_empty());
-        let place = self.shared.write.wait(&pool, place.map(Ok)).await;
-        place.map_err(|failure| self.failed(failure))
-    }
-
-    /// A write that begins when the process has been shut out may never end: after a pause, look
-    /// first.
-    async fn ping(&mut self) -> Result<()> {
-        let (asked_at, image) = (Instant::now(), self.draft.image()?);
-        let answered = self.shared.write.ping(image.pool()).await;
-        answered.map_err(|failure| self.failed(failure))?;
-        self.alive_at = asked_at;
-        Ok(())
-    }
-
-    /// Waits for all writes.
-    async fn settle(&mut self) -> Result<()> {
-        let pool = self.draft.image()?.pool().clone();
-        while !self.in_flight.is_empty() {
-            let next = self.in_flight.next().map(Ok);
-            let next = self.shared.write.wait(&pool, next).await;
-            if let Some((began, written)) = next.map_err(|failure| self.failed(failure))? {
-                self.settled(began, written).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes note of what came of a write.
-    async fn settled(&mut self, began: Instant, written: fresnel_ceph::Result<()>) -> Result<()> {
-        let Err(error) = written else {
-            self.alive_at = self.alive_at.max(began);
-            return Ok(());
-        };
-        self.damaged = true;
-        if let Ok(image) = self.draft.image() {
-            self.shared.write.heard(image.pool(), &error).await;
-        }
-        Err(self.failed(Failure::Failed(error)))
-    }
-
+impl RbdWriter {
     /// Makes sure that the image reaches to `end`, and that it goes on to be ahead of the writes.
     async fn reach(&mut self, end: u64) -> Result<()> {
         if self
@@ -306,11 +198,11 @@ impl Writing {
     }
 
     /// All that is left to do, or to undo.
-    async fn finish(mut self, sent: Result<()>, size: u64) -> Result<Published> {
+    async fn finish(mut self: Box<Self>, sent: Result<()>) -> Result<Published> {
         let draft = self.draft.clone();
         let _gate = draft.gate.lock().await;
         let published = match sent {
-            Ok(()) => self.publish(size).await,
+            Ok(()) => self.publish().await,
             Err(error) => Err(error),
         };
         match &published {
@@ -325,16 +217,13 @@ impl Writing {
     }
 
     /// Makes the image what it is to be, and last gives it its name.
-    async fn publish(&mut self, size: u64) -> Result<Published> {
-        self.settle().await?;
+    async fn publish(&mut self) -> Result<Published> {
+        let (size, image) = (self.flow.end(), self.draft.image()?);
         self.grown().await?;
-        if self.damaged {
+        let finished = self.flow.finish(&image).await;
+        if !finished.map_err(|failure| self.failed(failure))? {
             return Err(Error::Corrupt(self.draft.names.draft.clone()));
         }
-        self.ping().await?;
-        let image = self.draft.image()?;
-        let flushed = self.shared.write.wait(image.pool(), image.flush()).await;
-        flushed.map_err(|failure| self.failed(failure))?;
         if self.extent.size != size {
             let trimmed = resize(self.shared.clone(), image.clone(), size).await;
             self.extent.size = trimmed.map_err(|failure| self.failed(failure))?;
@@ -375,20 +264,8 @@ impl Writing {
         done.map_err(|failure| self.failed(failure))
     }
 
-    /// A writer that has been shut out has been fenced: to it, what it wrote is gone.
     fn failed(&self, failure: Failure) -> Error {
-        let Names {
-            draft, published, ..
-        } = &self.draft.names;
-        if let Failure::Failed(error) = &failure
-            && error.outcome() == Some(Outcome::Blocklisted)
-        {
-            return Error::NotFound(draft.clone());
-        }
-        match self.shared.outcome(draft, failure) {
-            Error::AlreadyExists(_) => Error::AlreadyExists(published.clone()),
-            other => other,
-        }
+        self.draft.names.outcome(&self.shared.write, failure)
     }
 }
 
@@ -410,7 +287,7 @@ async fn remove(shared: &Arc<Shared>, draft: &Draft) -> Result<()> {
 
 /// Waits until the image is closed; while writes hang in a dead cluster that takes longer, and then
 /// what follows fails.
-pub(super) async fn close(draft: &Draft, patience: Duration) {
+pub(in crate::store) async fn close(draft: &Draft, patience: Duration) {
     if let Some(closed) = draft.close()
         && timeout(patience, closed).await.is_err()
     {

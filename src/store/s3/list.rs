@@ -33,11 +33,11 @@ async fn uploads(shared: &Shared, found: &mpsc::Sender<Entry>) -> Result<(), s3:
         };
         for upload in page {
             let object = Trace::Upload(upload.id).object(&shared.config.bucket, &upload.key);
-            let draft = Entry::Draft(Intent {
-                image: ImageId::new(upload.key),
-                attempt: Attempt::UNKNOWN,
+            let draft = Entry::Draft(Intent::new(
+                ImageId::new(upload.key),
+                Attempt::UNKNOWN,
                 object,
-            });
+            ));
             if found.send(draft).await.is_err() {
                 return Ok(());
             }

@@ -132,11 +132,7 @@ mod tests {
     fn an_intent_of_another_store_is_refused() {
         let (image, attempt) = (ImageId::new("i"), Attempt::random());
         let names = Names::new("glance".to_owned(), &image, attempt).unwrap();
-        let intent = |object: String| Intent {
-            image: image.clone(),
-            attempt,
-            object,
-        };
+        let intent = |object: String| Intent::new(image.clone(), attempt, object);
         assert_eq!(Names::of(&intent(names.segments())).unwrap(), names);
         for object in ["", "i", "glance/i", "/images/.fresnel/i"] {
             assert!(Names::of(&intent(object.to_owned())).is_err(), "{object}");

@@ -134,11 +134,7 @@ fn draft_of(container: &str, prefix: &str) -> Option<Intent> {
     let (image, attempt) = prefix.strip_suffix('-')?.rsplit_once('.')?;
     let (image, attempt) = (ImageId::new(image), attempt.parse().ok()?);
     let names = Names::new(container.to_owned(), &image, attempt).ok()?;
-    (names.prefix == prefix).then(|| Intent {
-        image,
-        attempt,
-        object: names.segments(),
-    })
+    (names.prefix == prefix).then(|| Intent::new(image, attempt, names.segments()))
 }
 
 /// Of an object the manifest's time, of an attempt that of its last segment.
