@@ -205,7 +205,7 @@ impl Control {
         }
     }
 
-    /// The nodes that have an image, by their records.
+    /// The nodes that have an image: others by their records.
     ///
     /// # Errors
     /// [`Refusal::Denied`], [`Refusal::Unavailable`], [`Refusal::NotCentral`],
@@ -216,7 +216,13 @@ impl Control {
             return Err(Refusal::NotCentral.into());
         }
         self.load(caller, id, Error::ParentNotFound).await?;
-        Ok(self.db.cached_nodes(id).await?)
+        let mut nodes = self.db.cached_nodes(id).await?;
+        // What is here is known here: its record follows in seconds.
+        if let Some(here) = &images.settings.node_url {
+            nodes.retain(|node| node != here);
+            nodes.extend(images.cache.has(id).then(|| here.clone()));
+        }
+        Ok(nodes)
     }
 
     /// An image is deleted: nothing of it stays here.

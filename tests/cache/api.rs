@@ -1,6 +1,10 @@
 //! The cache's API.
 
-use super::{PATIENCE, SIZE, caching, content, download, get, image, lose, wait_until_proven};
+use serde_json::json;
+
+use super::{
+    PATIENCE, SIZE, caching, caching_lines, content, download, get, image, lose, wait_until_proven,
+};
 use crate::support::{
     process::Fresnel,
     wait_until,
@@ -42,18 +46,28 @@ fn an_image_that_is_asked_for_is_cached_soon() {
 }
 
 #[test]
-fn nodes_are_told_by_the_records() {
+fn a_node_knows_its_own_images_and_those_of_others_by_their_records() {
     let service = caching();
+    let another = Fresnel::start_after(&[], |folder| {
+        let database = service.folder().join("fresnel.sqlite");
+        let lines = caching_lines(folder).replace("here.example", "there.example");
+        format!(
+            "[database]\nconnection = sqlite:///{}\n{lines}",
+            database.display()
+        )
+    });
     let id = image(service.address, &content(SIZE, 21));
     let path = format!("/v2/cache/nodes/{id}");
-    assert_eq!(ask(&service, "GET", &path).json(), serde_json::json!([]));
+    let (here, nowhere) = (json!(["http://here.example"]), json!([]));
+    assert_eq!(ask(&service, "GET", &path).json(), nowhere);
     download(service.address, &id);
     wait_until_proven(&service, &id);
-    let here = serde_json::json!(["http://here.example"]);
-    assert!(wait_until(PATIENCE, || ask(&service, "GET", &path).json() == here));
+    assert_eq!(ask(&service, "GET", &path).json(), here);
+    let of_others = || ask(&another, "GET", &path).json();
+    assert!(wait_until(PATIENCE, || of_others() == here));
     assert_eq!(ask(&service, "DELETE", "/v2/cache").status, 204);
-    let nowhere = serde_json::json!([]);
-    assert!(wait_until(PATIENCE, || ask(&service, "GET", &path).json() == nowhere));
+    assert_eq!(ask(&service, "GET", &path).json(), nowhere);
+    assert!(wait_until(PATIENCE, || of_others() == nowhere));
 }
 
 #[test]
@@ -72,7 +86,7 @@ fn the_cache_is_cleared_as_far_as_is_said() {
     assert_eq!(cached(&service), [id.as_str()]);
     assert_eq!(ask(&service, "POST", "/v2/cache/clean").status, 200);
     let pruned = ask(&service, "POST", "/v2/cache/prune").json();
-    let none = serde_json::json!({"total_files_pruned": 0, "total_bytes_pruned": 0});
+    let none = json!({"total_files_pruned": 0, "total_bytes_pruned": 0});
     assert_eq!(pruned, none);
     assert_eq!(clear("Cache"), 204);
     assert!(cached(&service).is_empty());
