@@ -4,6 +4,7 @@ pub mod admin;
 pub mod bench;
 pub mod cache;
 mod demo;
+mod encrypted;
 pub mod key;
 mod metrics;
 mod node;

@@ -249,7 +249,7 @@ fn from_files(
     let notifications = notifications::read(&mut reader, &mut warnings, fresnel.events_max);
     let (policy, protections) = policy::read(&mut reader, files, &mut warnings);
     let web = web::read(&mut reader);
-    let stores = stores::read(&mut reader, &mut warnings);
+    let stores = stores::read(&mut reader, &images, &mut warnings);
     let import = import::read(
         &mut reader,
         &stores,

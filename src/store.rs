@@ -74,7 +74,7 @@ impl Intent {
 pub struct Published {
     /// The address, as Glance's driver for this store writes it.
     pub url: String,
-    /// Bytes at rest.
+    /// Bytes that were written.
     pub size_bytes: u64,
 }
 

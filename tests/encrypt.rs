@@ -1,5 +1,6 @@
 //! Encrypted images: made, checked and opened; qemu and cryptsetup are the peers.
 
+mod at_rest;
 mod barbican;
 mod ceph;
 mod commands;

@@ -1,6 +1,7 @@
 //! Every store passes the one suite, on every filesystem that we can make here.
 
 mod cinder;
+mod encrypted;
 mod http;
 mod mounted;
 mod rbd;

@@ -379,6 +379,7 @@ mod tests {
             weight,
             read_only: false,
             properties: Map::new(),
+            encryption_key: None,
         };
         Settings {
             multistore: true,

@@ -8,7 +8,7 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
 };
 
-use super::{metrics, plugins, staging};
+use super::{encrypted, metrics, plugins, staging};
 use crate::{
     api::Api,
     base::telemetry,
@@ -66,6 +66,9 @@ impl Service {
         let listeners = [Some(address), config.metrics_bind];
         let listeners = listeners.map(Vec::from_iter).concat();
         let stores = open_stores(&config, &listeners)?;
+        let session = config.keystone.tokens.as_ref().map(session).transpose()?;
+        let vault = Vault::new(config.data.vault);
+        let stores = encrypted::served(&config, stores, session.as_ref(), &vault).await?;
         let web = web_for_imports(&config, &listeners)?;
         plugins::check(&config.control.import)?;
         let plane = Arc::new(Plane {
@@ -73,7 +76,7 @@ impl Service {
             stores: stores.clone(),
             engine: Engine::sized_for_machine(config.digest_engine)
                 .context("cannot start [fresnel] digest_engine")?,
-            vault: Vault::new(config.data.vault),
+            vault,
             settings: config.data,
         });
         let db = connect(&config).await?;
@@ -82,7 +85,6 @@ impl Service {
         let protections = config.protections.as_ref();
         let protections = protections.map(|settings| Protections::load(settings, &policy));
         let Keystone { tokens, limits, .. } = config.keystone;
-        let session = tokens.as_ref().map(session).transpose()?;
         let auth = tokens.zip(session.clone());
         let auth = auth.map(|(tokens, session)| by_keystone(tokens, session));
         if let Some(local) = &mut config.control.import.staging.local {

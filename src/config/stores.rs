@@ -12,7 +12,7 @@ use std::{collections::HashMap, path::PathBuf};
 use serde_json::{Map, Value};
 
 use super::{
-    default::Backends,
+    default::{Backends, Images},
     option::{Table, section},
     reader::Reader,
     value::Pairs,
@@ -70,6 +70,11 @@ section! {
         store_description: Option<String>;
         /// Of an image in several stores, the one with the greatest weight is read first.
         weight: i64 = "0";
+        /// Id of a key in the key manager, asked for at start, as the service: whatever is put into the store is
+        /// encrypted with it, and users see plain bytes. For a store in which nothing else lies and that
+        /// nobody else reads: not with `show_image_direct_url` or `show_multiple_locations`. Without effect on
+        /// stores that only read.
+        fresnel_encryption_key: Option<String>;
     }
 }
 
@@ -110,31 +115,45 @@ pub enum Kind {
     Swift(Box<store::swift::Config>),
 }
 
+impl Stores {
+    /// The id of the key that a store encrypts with, where it does.
+    pub fn encryption_key(&self, store: &StoreId) -> Option<&str> {
+        let found = self.stores.iter().find(|s| s.settings.id == *store);
+        found?.settings.encryption_key.as_deref()
+    }
+}
+
 /// A text that stands for something: empty is unset.
 fn set(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
 /// Reads all that is about stores.
-pub(super) fn read(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Stores {
+pub(super) fn read(reader: &mut Reader<'_>, images: &Images, warnings: &mut Vec<String>) -> Stores {
     let backends = Backends::read(reader, &["DEFAULT"]);
     let common = GlanceStore::read(reader, &[SINGLE_SECTION]);
     let stores = match &backends.enabled_backends {
         Some(Pairs(pairs)) if !pairs.is_empty() => several(reader, pairs, &common, warnings),
         _ => single(reader, &common, warnings),
     };
-    refuse_encryption(reader, &stores);
+    refuse_places(reader, &stores, images);
     stores
 }
 
-/// Who sets a key believes that what rests in the store is encrypted.
-fn refuse_encryption(reader: &mut Reader<'_>, stores: &Stores) {
-    const KEY: &str = "fresnel_encryption_key";
-    let ids = stores.stores.iter().map(|store| store.settings.id.as_str());
-    for section in ids.chain([SINGLE_SECTION, SHARED_SECTION]) {
-        if let Some((_, place)) = reader.text(section, KEY) {
-            let reason = "stores that encrypt whatever is put there are not supported yet";
-            reader.refuse_at(Some(place), section, KEY, reason);
+/// Who is told where an image is reads it there, and what is there is encrypted.
+fn refuse_places(reader: &mut Reader<'_>, stores: &Stores, images: &Images) {
+    let encrypts = |store: &&Store| store.settings.encryption_key.is_some();
+    let Some(store) = stores.stores.iter().find(encrypts) else {
+        return;
+    };
+    let id = &store.settings.id;
+    let reason = format!("cannot be with fresnel_encryption_key of the store {id}");
+    for (name, is_set) in [
+        ("show_image_direct_url", images.show_image_direct_url),
+        ("show_multiple_locations", images.show_multiple_locations),
+    ] {
+        if is_set {
+            reader.refuse("DEFAULT", name, &reason);
         }
     }
 }
@@ -248,12 +267,18 @@ fn single(reader: &mut Reader<'_>, common: &GlanceStore, warnings: &mut Vec<Stri
 impl AnyStore {
     /// What the API tells of a store; `properties` are those of its type.
     fn settings(self, id: &str, properties: Map<String, Value>) -> StoreSettings {
+        let encryption_key = set(self.fresnel_encryption_key);
         StoreSettings {
             id: StoreId::new(id),
             description: self.store_description,
             weight: self.weight,
             read_only: false,
-            properties,
+            properties: match encryption_key {
+                // They say where its objects are.
+                Some(_) => Map::new(),
+                None => properties,
+            },
+            encryption_key,
         }
     }
 }

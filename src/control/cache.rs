@@ -18,7 +18,7 @@ use crate::{
         cached::{self, Through},
         from_stores::FromStores,
     },
-    model::{ByteRange, Image, ImageId, Status},
+    model::{ByteRange, Image, ImageId, Status, StoreId},
 };
 
 pub use crate::cache::Shown;
@@ -349,9 +349,10 @@ async fn fetch(
         Err(error) => return Err(error.into()),
     };
     let locations = control.sources(&image);
-    let (Some(key), Some(size_bytes), false) =
-        (key(&image), image.size_bytes, locations.is_empty())
-    else {
+    // What rests encrypted has no other rest.
+    let is_kept = |(store, _): &(StoreId, String)| !control.settings.encrypts(store);
+    let is_kept = locations.first().is_some_and(is_kept);
+    let (Some(key), Some(size_bytes), true) = (key(&image), image.size_bytes, is_kept) else {
         return Err(Refusal::Inactive.into());
     };
     let plan = ReadPlan {

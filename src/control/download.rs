@@ -93,9 +93,14 @@ impl Control {
             Some(_) => ByteRange::whole(size_bytes),
             None => range.resolve(size_bytes)?,
         };
+        // What rests encrypted has no other rest.
+        let key = match self.settings.encrypts(store) {
+            true => None,
+            false => cache::key(&image),
+        };
         let sent = Sent::new(&image, caller);
         Ok(Some(Download {
-            key: cache::key(&image),
+            key,
             cache: self.cache_of_downloads(),
             sent,
             plan: ReadPlan {

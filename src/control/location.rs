@@ -91,13 +91,14 @@ impl Control {
         Ok(())
     }
 
-    /// The store of an address that a client may name.
+    /// The store of an address that a client may name. Into one that encrypts nobody else puts anything.
     fn nameable(&self, url: &str) -> Option<&Arc<dyn Store>> {
         let (scheme, _) = url.split_once(':')?;
         if SCHEMES_REFUSED.contains(&scheme.to_ascii_lowercase().as_str()) {
             return None;
         }
-        self.stores.by_url(url)
+        let store = self.stores.by_url(url);
+        store.filter(|store| !self.settings.encrypts(store.id()))
     }
 
     /// Saves an image and what goes on with it; new locations only if no other image has their

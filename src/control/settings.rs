@@ -74,6 +74,8 @@ pub struct StoreSettings {
     pub read_only: bool,
     /// What `GET /v2/info/stores/detail` tells besides (reference A.9), by kind of store.
     pub properties: serde_json::Map<String, serde_json::Value>,
+    /// `fresnel_encryption_key`: everything in it is encrypted, and nobody is told where that is.
+    pub encryption_key: Option<String>,
 }
 
 impl Default for Settings {
@@ -112,6 +114,12 @@ impl Settings {
     pub fn weight(&self, store: &StoreId) -> i64 {
         let found = self.stores.iter().find(|s| s.id == *store);
         found.map_or(0, |s| s.weight)
+    }
+
+    /// Whether a store encrypts whatever is put there.
+    pub fn encrypts(&self, store: &StoreId) -> bool {
+        let found = self.stores.iter().find(|s| s.id == *store);
+        found.is_some_and(|s| s.encryption_key.is_some())
     }
 
     /// What is known of an upload's size: what the client said, or else what the operator's property

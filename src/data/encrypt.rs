@@ -5,6 +5,7 @@
 //! in AES-XTS. Headers are foreign bytes: every field has its limit, and what a header may cost before its
 //! passphrase is known to be right is bounded ([`Vault`]).
 
+mod at_rest;
 pub mod kdf;
 mod luks1;
 mod luks2;
@@ -29,6 +30,7 @@ use self::{
 use crate::model::ByteRange;
 
 pub use self::{
+    at_rest::EncryptedStore,
     probe::{Check, Probe},
     read::{Container, Opened},
     seal::{Plain, Seal, Sealer},

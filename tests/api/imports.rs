@@ -43,6 +43,7 @@ fn app_with(import: import::Settings) -> TestApp {
         weight: 0,
         read_only: false,
         properties: serde_json::Map::new(),
+        encryption_key: None,
     });
     TestApp::with(settings, api::Settings::default())
 }

@@ -9,7 +9,7 @@ const MIB: usize = 1 << 20;
 const LUKS_IN: &str = "driver=luks,key-secret=s,file.driver=file,file.filename=";
 
 /// What qemu reads in a container of version 1.
-fn by_qemu(folder: &Path, container: &str) -> Vec<u8> {
+pub(super) fn by_qemu(folder: &Path, container: &str) -> Vec<u8> {
     let source = format!("{LUKS_IN}{container}");
     let secret = "secret,id=s,file=pass";
     let words = [

@@ -188,6 +188,7 @@ fn importing() -> TestApp {
         weight: 0,
         read_only: false,
         properties: serde_json::Map::new(),
+        encryption_key: None,
     });
     TestApp::with(settings, api::Settings::default())
 }

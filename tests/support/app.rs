@@ -249,6 +249,7 @@ pub(crate) fn multistore(settings: Settings) -> Settings {
             weight: 7,
             read_only: false,
             properties: serde_json::Map::new(),
+            encryption_key: None,
         }],
         ..settings
     }

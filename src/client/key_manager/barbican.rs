@@ -95,6 +95,18 @@ impl Barbican {
         Ok(format!("{root}/v1/secrets"))
     }
 
+    /// What opens something of the service's own, asked for as the service.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn own_passphrase(&self, id: &str) -> Result<Passphrase, Error> {
+        let session = self.session.as_ref();
+        let session = session.ok_or_else(|| unavailable("there is no [keystone_authtoken]"))?;
+        let access = session.access(None).await;
+        let access = access.map_err(|error| Error::Unavailable(error.to_string()))?;
+        self.passphrase(id, Some(access.token())).await
+    }
+
     /// Sends a request, as its user.
     async fn send(
         &self,

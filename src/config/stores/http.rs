@@ -62,6 +62,7 @@ pub(super) fn store(
     }
     let mut settings = any.settings(id, Map::new());
     settings.read_only = true;
+    settings.encryption_key = None;
     Store {
         settings,
         kind: Kind::Http(web::Config {

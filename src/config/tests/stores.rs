@@ -62,13 +62,17 @@ fn the_default_must_be_one_of_them() {
 }
 
 #[test]
-fn nobody_believes_that_a_store_encrypts() {
-    for lines in [
-        "[fast]\nfresnel_encryption_key = x\n",
-        "[backend_defaults]\nfresnel_encryption_key = x\n",
-    ] {
-        let refused = error(&multi(&format!("{DIRS}\n{lines}")));
-        assert!(refused.contains("not supported yet"), "{refused}");
+fn where_a_store_that_encrypts_has_its_objects_is_told_to_nobody() {
+    let text = multi(&format!("{DIRS}\n[fast]\nfresnel_encryption_key = x\n"));
+    let stores = load_text(&text).unwrap().stores;
+    let fast = &stores.stores[0].settings;
+    assert_eq!(stores.encryption_key(&fast.id), Some("x"));
+    assert_eq!(stores.encryption_key(&stores.stores[1].settings.id), None);
+    assert!(fast.properties.is_empty());
+    for option in ["show_image_direct_url", "show_multiple_locations"] {
+        let refused = error(&format!("[DEFAULT]\n{option} = true\n{text}"));
+        let reason = "cannot be with fresnel_encryption_key of the store fast";
+        assert!(refused.contains(reason), "{refused}");
     }
 }
 

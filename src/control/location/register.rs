@@ -100,7 +100,7 @@ impl Control {
         Err(Error::Conflict)
     }
 
-    /// Where the image's bytes are.
+    /// Where the image's bytes are; not those that rest encrypted, which nobody else can read there.
     ///
     /// # Errors
     /// [`Error::ImageNotFound`], [`Error::Denied`].
@@ -109,7 +109,12 @@ impl Control {
         let rule = Rule::FetchImageLocation;
         self.allow(rule, caller, &image)?;
         let mut locations = image.locations;
-        locations.retain(|location| location.status == LocationStatus::Active);
+        let encrypts = |location: &Location| {
+            let store = self.store_of(location);
+            store.is_some_and(|store| self.settings.encrypts(store.id()))
+        };
+        locations
+            .retain(|location| location.status == LocationStatus::Active && !encrypts(location));
         Ok(locations)
     }
 

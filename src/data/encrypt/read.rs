@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 use zeroize::Zeroizing;
 
-use super::{Direction, Header, Refusal, START_BYTES, Volume};
+use super::{Direction, Header, Refusal, START_BYTES, Vault, Volume};
 use crate::{
     base::{limits::CHUNK_BYTES, secret::Passphrase},
     buf::{Admission, Buffer, Chunk},
@@ -25,7 +25,17 @@ use crate::{
 /// Chunks that are being decrypted or wait to be taken.
 const AHEAD_CHUNKS: usize = 3;
 
-/// A stored container, and how its bytes are had.
+/// A stored container, wherever its bytes are had.
+#[async_trait]
+pub(super) trait Sealed: Sync {
+    /// Opens a range of its bytes.
+    ///
+    /// # Errors
+    /// Those of [`egress::open`]; [`Error::Locked`] where it is shorter and that is known.
+    async fn open(&self, range: ByteRange) -> Result<Egress>;
+}
+
+/// A container that is an image's data, and how its bytes are had.
 #[derive(Clone, Copy)]
 pub struct Container<'a> {
     /// What moves them.
@@ -60,36 +70,19 @@ impl Container<'_> {
         plain_bytes: Option<u64>,
         asked: RangeRequest,
     ) -> Result<Opened> {
-        let volume = self.unlock(passphrase).await?;
+        let volume = unlock(&self, &self.plane.vault, passphrase).await?;
         let payload = &volume.payload;
         let sector_bytes = payload.sector_bytes as u64;
         let held = payload.bytes_in(self.size_bytes).map_err(Error::Locked)?;
         let could_be = |bytes: &u64| *bytes <= held && held - *bytes < sector_bytes;
         let size_bytes = plain_bytes.filter(could_be).unwrap_or(held);
         let range = asked.resolve(size_bytes).map_err(Error::Range)?;
-        let first = range.offset - range.offset % sector_bytes;
-        let sealed = ByteRange {
-            offset: payload.offset_bytes + first,
-            len: range.end().next_multiple_of(sector_bytes) - first,
-        };
         // Before those of the reader below: nobody waits for these with others in hand.
         let wait = self.plane.settings.admission_wait;
         let memory = self.plane.pool.admit_decryption(wait).await;
         let memory = memory.map_err(|_| Error::Busy)?;
-        let inner = self.bytes(sealed).await?;
-        let store = inner.store().clone();
-        let reader = Decrypting {
-            memory,
-            store: store.clone(),
-            inner,
-            part: None,
-            volume,
-            place: first,
-            left_sealed_bytes: sealed.len,
-            skip_bytes: range.offset - first,
-            left_bytes: range.len,
-            ahead: VecDeque::new(),
-        };
+        let reader = Decrypting::open(&self, volume, memory, range).await?;
+        let store = reader.store.clone();
         Ok(Opened {
             egress: Egress::new(Box::new(reader), store, range.len),
             range,
@@ -105,32 +98,6 @@ impl Container<'_> {
         self.bytes(self.plan.range).await
     }
 
-    async fn unlock(self, passphrase: &Passphrase) -> Result<Arc<Volume>> {
-        let mut bytes = self.read(0, START_BYTES).await?;
-        let len = Header::len(&bytes).map_err(Error::Locked)?;
-        if len > bytes.len() {
-            bytes = self.read(0, len).await?;
-        }
-        let vault = &self.plane.vault;
-        let lock = vault.lock(&bytes, passphrase);
-        if let Some(volume) = vault.unlocked(lock) {
-            return Ok(volume);
-        }
-        let header = Header::parse(&bytes).map_err(Error::Locked)?;
-        let header = Arc::new(header);
-        let mut refusal = Refusal::WrongKey;
-        for (number, slot) in header.slots.iter().enumerate() {
-            let area = self.read(slot.area.offset, slot.area.len as usize).await?;
-            let area = Zeroizing::new(area);
-            match vault.open(&header, number, passphrase, area).await {
-                Ok(Some(volume)) => return Ok(vault.keep(lock, volume)),
-                Ok(None) => {}
-                Err(untried) => refusal = untried,
-            }
-        }
-        Err(Error::Locked(refusal))
-    }
-
     async fn bytes(self, range: ByteRange) -> Result<Egress> {
         let plan = ReadPlan {
             range,
@@ -143,29 +110,69 @@ impl Container<'_> {
             None => egress::open(self.plane, &plan).await,
         }
     }
+}
 
-    /// A few bytes: part of a header.
-    async fn read(self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        let range = ByteRange {
-            offset,
-            len: len as u64,
-        };
+#[async_trait]
+impl Sealed for Container<'_> {
+    async fn open(&self, range: ByteRange) -> Result<Egress> {
         if range.end() > self.size_bytes {
             return Err(Error::Locked(Refusal::NoContainer));
         }
-        let mut egress = self.bytes(range).await?;
-        let mut parts = Vec::new();
-        while let Some(piece) = egress.next().await? {
-            parts.push(piece.into());
-        }
-        let mut bytes = vec![0; len];
-        let read = spawn_blocking(move || {
-            gather(&parts, &mut bytes)?;
-            Ok(bytes)
-        });
-        let read = read.await.expect("reading does not panic");
-        read.map_err(|source| of_disk(egress.store(), source).into())
+        self.bytes(range).await
     }
+}
+
+/// The volume of a stored container, by its passphrase.
+///
+/// # Errors
+/// [`Error::Locked`] when it cannot be unlocked, and those of its bytes.
+pub(super) async fn unlock(
+    stored: &dyn Sealed,
+    vault: &Vault,
+    passphrase: &Passphrase,
+) -> Result<Arc<Volume>> {
+    let mut bytes = read(stored, 0, START_BYTES).await?;
+    let len = Header::len(&bytes).map_err(Error::Locked)?;
+    if len > bytes.len() {
+        bytes = read(stored, 0, len).await?;
+    }
+    let lock = vault.lock(&bytes, passphrase);
+    if let Some(volume) = vault.unlocked(lock) {
+        return Ok(volume);
+    }
+    let header = Header::parse(&bytes).map_err(Error::Locked)?;
+    let header = Arc::new(header);
+    let mut refusal = Refusal::WrongKey;
+    for (number, slot) in header.slots.iter().enumerate() {
+        let area = read(stored, slot.area.offset, slot.area.len as usize).await?;
+        let area = Zeroizing::new(area);
+        match vault.open(&header, number, passphrase, area).await {
+            Ok(Some(volume)) => return Ok(vault.keep(lock, volume)),
+            Ok(None) => {}
+            Err(untried) => refusal = untried,
+        }
+    }
+    Err(Error::Locked(refusal))
+}
+
+/// A few bytes: part of a header.
+async fn read(stored: &dyn Sealed, offset: u64, len: usize) -> Result<Vec<u8>> {
+    let range = ByteRange {
+        offset,
+        len: len as u64,
+    };
+    let mut egress = stored.open(range).await?;
+    let mut parts = Vec::new();
+    while let Some(piece) = egress.next().await? {
+        parts.push(piece.into());
+    }
+    let mut bytes = vec![0; len];
+    let read = spawn_blocking(move || {
+        gather(&parts, &mut bytes)?;
+        Ok(bytes)
+    });
+    let read = read.await.expect("reading does not panic");
+    read.map_err(|source| of_disk(egress.store(), source).into())
 }
 
 fn of_disk(store: &StoreId, source: io::Error) -> store::Error {
@@ -234,7 +241,7 @@ fn gather(parts: &[Part], to: &mut [u8]) -> io::Result<()> {
 }
 
 /// Reads whole sectors, gives the bytes of a range.
-struct Decrypting {
+pub(super) struct Decrypting {
     inner: Egress,
     store: StoreId,
     memory: Admission,
@@ -282,6 +289,38 @@ impl Reader for Decrypting {
 }
 
 impl Decrypting {
+    /// Opens a range of what is in a container, to be decrypted in buffers of `memory`.
+    ///
+    /// # Errors
+    /// Those of its bytes.
+    pub(super) async fn open(
+        stored: &dyn Sealed,
+        volume: Arc<Volume>,
+        memory: Admission,
+        range: ByteRange,
+    ) -> Result<Self> {
+        let payload = volume.payload;
+        let sector_bytes = payload.sector_bytes as u64;
+        let first = range.offset - range.offset % sector_bytes;
+        let sealed = ByteRange {
+            offset: payload.offset_bytes + first,
+            len: range.end().next_multiple_of(sector_bytes) - first,
+        };
+        let inner = stored.open(sealed).await?;
+        Ok(Self {
+            store: inner.store().clone(),
+            inner,
+            memory,
+            part: None,
+            volume,
+            place: first,
+            left_sealed_bytes: sealed.len,
+            skip_bytes: range.offset - first,
+            left_bytes: range.len,
+            ahead: VecDeque::new(),
+        })
+    }
+
     /// Begins to fill and decrypt a buffer.
     async fn begin(&mut self, mut buffer: Buffer) -> store::Result<JoinHandle<io::Result<Buffer>>> {
         let wanted = self.left_sealed_bytes.min(CHUNK_BYTES as u64);

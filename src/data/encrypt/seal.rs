@@ -1,4 +1,5 @@
-//! Plain bytes become a container while they pass: hashed, then encrypted in place.
+//! Plain bytes become a container while they pass: encrypted in place, and hashed before where somebody wants to
+//! know what they were.
 
 use openssl::{
     hash::{Hasher, MessageDigest},
@@ -32,16 +33,52 @@ pub struct Plain {
     pub blake3: String,
 }
 
-/// One container that is being made.
-pub struct Sealer {
-    format: Format,
+/// What encrypts the payload of one new container, from its first sector on.
+pub(super) struct Cipher {
     volume: Volume,
     sectors: Sectors,
     payload_bytes: u64,
+}
+
+/// One container that is being made, of bytes that are hashed too.
+pub struct Sealer {
+    format: Format,
+    cipher: Cipher,
     plain_bytes: u64,
     blake3: Box<blake3::Hasher>,
     /// What a signature is of: the bytes as they were sent.
     signed: Option<Hasher>,
+}
+
+impl Cipher {
+    /// Begins a container; gives the start of it, which [`Sealer::fill`] follows up to [`Format::head_bytes`].
+    ///
+    /// # Errors
+    /// [`Refusal::Damaged`], which does not happen.
+    pub(super) async fn begin(seal: &Seal, vault: &Vault) -> Result<(Self, Vec<u8>), Refusal> {
+        let made = vault.make(seal.format, seal.passphrase.clone()).await;
+        let cipher = Self {
+            sectors: made.volume.sectors(Direction::Encrypt)?,
+            volume: made.volume,
+            payload_bytes: 0,
+        };
+        Ok((cipher, made.head))
+    }
+
+    fn sector_bytes(&self) -> usize {
+        self.volume.payload.sector_bytes
+    }
+
+    /// Encrypts what a buffer has, which is whole sectors but for the last buffer: zeroes fill up its last
+    /// sector. Takes a while.
+    pub(super) fn seal(&mut self, buffer: &mut Buffer) {
+        let sector_bytes = self.sector_bytes();
+        let lacking = buffer.len().next_multiple_of(sector_bytes) - buffer.len();
+        buffer.fill(&ZEROES[..lacking]);
+        let tweak = self.volume.tweak(self.payload_bytes);
+        self.sectors.turn(buffer, sector_bytes, tweak);
+        self.payload_bytes += buffer.len() as u64;
+    }
 }
 
 impl Sealer {
@@ -54,7 +91,7 @@ impl Sealer {
         vault: &Vault,
         signed: Option<HashAlgorithm>,
     ) -> Result<(Self, Vec<u8>), Refusal> {
-        let made = vault.make(seal.format, seal.passphrase.clone()).await;
+        let (cipher, head) = Cipher::begin(seal, vault).await?;
         let hasher = |algorithm: HashAlgorithm| {
             let digest = MessageDigest::from_name(algorithm.as_str());
             let hasher = digest.map(Hasher::new).and_then(Result::ok);
@@ -62,14 +99,12 @@ impl Sealer {
         };
         let sealer = Self {
             format: seal.format,
-            sectors: made.volume.sectors(Direction::Encrypt)?,
-            volume: made.volume,
-            payload_bytes: 0,
+            cipher,
             plain_bytes: 0,
             blake3: Box::default(),
             signed: signed.map(hasher),
         };
-        Ok((sealer, made.head))
+        Ok((sealer, head))
     }
 
     /// Fills up a buffer with what nobody reads, on a thread that may compute. Random as `cryptsetup` leaves it:
@@ -88,7 +123,7 @@ impl Sealer {
 
     /// Bytes of a sector: all that is sealed but the end is whole ones.
     pub fn sector_bytes(&self) -> usize {
-        self.volume.payload.sector_bytes
+        self.cipher.sector_bytes()
     }
 
     /// Hashes and encrypts what a buffer has, on a thread that may compute. Zeroes fill up the last sector.
@@ -105,12 +140,7 @@ impl Sealer {
                 .expect("hashing memory does not fail");
         }
         self.plain_bytes += buffer.len() as u64;
-        let sector_bytes = self.sector_bytes();
-        let lacking = buffer.len().next_multiple_of(sector_bytes) - buffer.len();
-        buffer.fill(&ZEROES[..lacking]);
-        let tweak = self.volume.tweak(self.payload_bytes);
-        self.sectors.turn(&mut buffer, sector_bytes, tweak);
-        self.payload_bytes += buffer.len() as u64;
+        self.cipher.seal(&mut buffer);
         (self, buffer)
     }
 
