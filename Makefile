@@ -8,7 +8,8 @@ demo: # the whole path in one command
 
 test: # everything that must hold, beside the real parts, which come up while it compiles
 	$(MAKE) --jobs=2 built lab
-	cargo test --workspace --no-fail-fast
+	# They wait as much as they compute: one more at a time than there are cores.
+	RUST_TEST_THREADS=$$(($$(nproc) + 1)) cargo test --workspace --no-fail-fast
 
 built: lint
 	cargo test --workspace --no-run
