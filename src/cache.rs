@@ -70,8 +70,6 @@ pub const CHUNK_BYTES: u64 = 4 * MIB as u64;
 
 /// Fills at once. Each has a thread that writes; a download beyond them reads past the cache.
 const FILLS_MAX: usize = 64;
-/// Images that are proven while they are filled: each has some MiB of memory.
-const FOLLOWERS_MAX: usize = 4;
 /// How often the disk is told what was filled, and a chunk on it is looked at: what a crash loses is
 /// fetched again, and a TiB is read in six days.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
@@ -151,10 +149,8 @@ struct Shared {
     traffic: Traffic,
     /// Entries are made one after the other, so that no two are of one key.
     making: Mutex<()>,
-    /// Images that are whole are proven one after the other.
-    proofs: Arc<Semaphore>,
-    /// Those that are being filled, beside that.
-    followers: Arc<Semaphore>,
+    /// Images are proven one after the other.
+    proofs: Semaphore,
     _lock: File,
 }
 
@@ -186,8 +182,7 @@ impl Cache {
             index: Mutex::default(),
             fills: Arc::new(Semaphore::new(FILLS_MAX)),
             making: Mutex::new(()),
-            proofs: Arc::new(Semaphore::new(1)),
-            followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
+            proofs: Semaphore::new(1),
             _lock: lock,
         });
         shared.load().map_err(|source| Error::Dir {
@@ -255,15 +250,15 @@ impl Cache {
         made.ok().flatten()
     }
 
-    /// The duty to prove the entry, if it is whole and nobody does; waits for whoever tries.
+    /// The duty to prove the entry, if it is whole and nobody does.
     pub async fn proof(&self, key: &Key) -> Option<Proof> {
         let entry = self.shared.index.lock().get(key)?;
-        Proof::of_whole(entry, self.shared.clone()).await
-    }
-
-    /// The same of an entry that a fill makes whole, while it does. `None` too where enough of them go on.
-    pub fn proof_beside(&self, fill: &Fill) -> Option<Proof> {
-        Proof::beside(fill, self.shared.clone())
+        if !entry.is_whole() || entry.is_proven() {
+            return None;
+        }
+        let turn = self.shared.proofs.acquire().await.ok()?;
+        turn.forget();
+        Proof::begin(entry, self.shared.clone())
     }
 
     /// What is whole and not proven.

@@ -21,7 +21,6 @@ use super::{
     fill::Fill,
     index::Use,
     meta::{self, Digest, Meta, Record},
-    proof::Due,
 };
 use crate::base::limits::KIB;
 
@@ -410,22 +409,9 @@ impl Entry {
     }
 
     /// Takes it upon the caller to prove an entry that is whole.
-    pub(super) fn begin_proof(&self) -> Due {
+    pub(super) fn begin_proof(&self) -> bool {
         let mut state = self.state.lock();
-        match state.proof {
-            Proof::Busy => Due::Busy,
-            Proof::Open if state.is_whole() && !state.is_closed => {
-                state.proof = Proof::Busy;
-                Due::Yes
-            }
-            Proof::Open | Proof::Good => Due::No,
-        }
-    }
-
-    /// The same of one that will be whole; false where somebody proves it or has.
-    pub(super) fn begin_early_proof(&self) -> bool {
-        let mut state = self.state.lock();
-        let is_due = state.proof == Proof::Open && !state.is_closed;
+        let is_due = state.is_whole() && state.proof == Proof::Open && !state.is_closed;
         if is_due {
             state.proof = Proof::Busy;
         }
@@ -445,8 +431,6 @@ impl Entry {
         if state.proof == Proof::Good {
             state.unsaved.push(Record::Proven);
         }
-        drop(state);
-        self.changed.notify_waiters();
     }
 
     pub(super) fn is_proven(&self) -> bool {

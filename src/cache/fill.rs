@@ -66,12 +66,6 @@ impl Fill {
         }
     }
 
-    /// The entry, where all of it is to be fetched.
-    pub(super) fn makes_whole(&self) -> Option<&Arc<Entry>> {
-        let is_all = self.range() == ByteRange::whole(self.entry.size_bytes);
-        is_all.then_some(&self.entry)
-    }
-
     /// How fast it may be fetched.
     pub fn pace(&self) -> Pace {
         Pace::new(self.entry.clone())

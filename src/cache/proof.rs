@@ -1,11 +1,10 @@
-//! Whether an entry is the image that it says.
+//! Whether a whole entry is the image that it says.
 
-use std::{io, os::unix::fs::FileExt, pin::pin, sync::Arc};
+use std::{io, os::unix::fs::FileExt, sync::Arc};
 
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::{error, info};
 
-use super::{Fill, Key, Shared, chunk_of, entry::Entry};
+use super::{Key, Shared, entry::Entry};
 
 /// The duty to hash an entry and to say what came of it. Dropped without a word, the entry is neither
 /// proven nor gone.
@@ -14,55 +13,18 @@ pub struct Proof {
     entry: Arc<Entry>,
     shared: Arc<Shared>,
     is_due: bool,
-    _turn: OwnedSemaphorePermit,
-}
-
-/// Whether an entry is to be proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
-    /// By whoever asked.
-    Yes,
-    /// Somebody does it just now.
-    Busy,
-    /// It is not whole, or proven.
-    No,
 }
 
 impl Proof {
-    /// Of an entry that is whole, once nobody else is about to prove it.
-    pub(super) async fn of_whole(entry: Arc<Entry>, shared: Arc<Shared>) -> Option<Self> {
-        if !entry.is_whole() || entry.is_proven() {
-            return None;
-        }
-        let turn = shared.proofs.clone().acquire_owned().await.ok()?;
-        loop {
-            let mut changed = pin!(entry.changed.notified());
-            changed.as_mut().enable();
-            match entry.begin_proof() {
-                Due::Yes => break,
-                Due::Busy => changed.await,
-                Due::No => return None,
-            }
-        }
-        Some(Self::new(entry, shared, turn))
-    }
-
-    /// Of an entry that a fill makes whole, to go on beside it.
-    pub(super) fn beside(fill: &Fill, shared: Arc<Shared>) -> Option<Self> {
-        let turn = shared.followers.clone().try_acquire_owned().ok()?;
-        let entry = fill.makes_whole()?.clone();
-        entry
-            .begin_early_proof()
-            .then(|| Self::new(entry, shared, turn))
-    }
-
-    fn new(entry: Arc<Entry>, shared: Arc<Shared>, turn: OwnedSemaphorePermit) -> Self {
-        Self {
+    /// Takes over a permit of the shared proofs.
+    pub(super) fn begin(entry: Arc<Entry>, shared: Arc<Shared>) -> Option<Self> {
+        let is_due = entry.begin_proof();
+        let proof = Self {
             entry,
             shared,
-            is_due: true,
-            _turn: turn,
-        }
+            is_due,
+        };
+        is_due.then_some(proof)
     }
 
     /// What the entry should be.
@@ -75,24 +37,7 @@ impl Proof {
         self.entry.size_bytes
     }
 
-    /// Waits until the chunk of that byte is there. False where nobody brings it any more.
-    pub async fn reaches(&self, at: u64) -> bool {
-        loop {
-            let mut changed = pin!(self.entry.changed.notified());
-            changed.as_mut().enable();
-            // In this order: a fill has written its last chunk before it ends.
-            let is_coming = self.entry.has_fills();
-            if self.entry.look_only(chunk_of(at)).is_some() {
-                return true;
-            }
-            if !is_coming {
-                return false;
-            }
-            changed.await;
-        }
-    }
-
-    /// Reads bytes of chunks that are there. Blocks.
+    /// Reads bytes of the entry; all of them are there. Blocks.
     ///
     /// # Errors
     /// The disk's.
@@ -123,5 +68,6 @@ impl Drop for Proof {
         if self.is_due {
             self.entry.end_proof(false);
         }
+        self.shared.proofs.add_permits(1);
     }
 }

@@ -21,7 +21,7 @@ use crate::{
 const PIECES_AHEAD: usize = 4;
 /// What is written at once, where so much has come.
 const WRITE_BYTES: usize = MIB;
-/// Bytes of a cached image that are hashed at a time: a part of a chunk.
+/// Bytes of a cached image that are hashed at a time.
 const PROOF_BYTES: usize = MIB;
 
 /// Where the bytes come from that the cache does not have.
@@ -139,10 +139,6 @@ pub async fn prove_all(cache: Cache, engine: Engine) {
 /// particular.
 async fn begin(through: &Through, fill: Fill) -> Result<(), StoreError> {
     if let Some(source) = through.origin.open(fill.range()).await? {
-        if let Some(proof) = through.cache.proof_beside(&fill) {
-            let engine = through.engine.clone();
-            tokio::spawn(async move { hash(proof, &engine).await });
-        }
         tokio::spawn(fetch(through.clone(), fill, source));
     }
     Ok(())
@@ -235,36 +231,27 @@ fn write(mut fill: Fill, mut pieces: mpsc::Receiver<Bytes>) -> std::io::Result<(
     Ok(())
 }
 
-/// Hashes an entry that has become whole, unless somebody has.
+/// Hashes an entry that has become whole; one that is another image is gone after this.
 async fn prove(cache: &Cache, engine: &Engine, key: &Key) {
-    if let Some(proof) = cache.proof(key).await {
-        hash(proof, engine).await;
-    }
-}
-
-/// Hashes an entry as far as it is there, and waits for the rest of it. One that is another image is gone
-/// after this; one that will not be whole is not proven.
-async fn hash(mut proof: Proof, engine: &Engine) {
-    let stream = engine.open(&[proof.key().algorithm()]);
-    let (size_bytes, mut at) = (proof.size_bytes(), 0);
+    let Some(proof) = cache.proof(key).await else {
+        return;
+    };
+    let stream = engine.open(&[key.algorithm()]);
+    let size_bytes = proof.size_bytes();
+    let (mut proof, mut at) = (proof, 0);
     while at < size_bytes {
-        if !proof.reaches(at).await {
-            return;
-        }
         let len = (size_bytes - at).min(PROOF_BYTES as u64) as usize;
-        // A panic was told by the panic hook.
-        let Ok((given, bytes)) = spawn_blocking(move || read(proof, at, len)).await else {
-            return;
+        let (given, bytes) = match spawn_blocking(move || read(proof, at, len)).await {
+            Ok((given, Ok(bytes))) => (given, bytes),
+            Ok((_, Err(error))) => {
+                return warn!(image.id = %key.image(), %error, "Could not read a cached image");
+            }
+            // Its panic was told by the panic hook.
+            Err(_) => return,
         };
         proof = given;
-        match bytes {
-            Ok(bytes) => stream.feed(&Chunk::new(bytes)).await,
-            Err(error) => {
-                let image = proof.key().image();
-                return warn!(image.id = %image, %error, "Could not read a cached image");
-            }
-        }
-        at += len as u64;
+        at += bytes.len() as u64;
+        stream.feed(&Chunk::new(bytes)).await;
     }
     let found = stream.finish().await;
     drop(spawn_blocking(move || proof.end(&found[0])).await);
