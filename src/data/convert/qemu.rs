@@ -70,6 +70,9 @@ fn limited(limit_bytes: u64) -> Command {
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .env("LC_ALL", "C")
+        // Each thread of glibc would reserve 128 MiB for an arena of its own: few threads, and the
+        // next is refused (qemu_thread_create).
+        .env("MALLOC_ARENA_MAX", "2")
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
