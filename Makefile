@@ -59,9 +59,10 @@ bench-cache: lab # the same for the image cache and the node in front of an imag
 fuzz: tools # every parser of foreign bytes, a minute each
 	fuzz/run 60
 
-sanitize: tools # the hash kernels under Miri and AddressSanitizer (Rust's nightly, with miri and rust-src)
+sanitize: lab # what is unsafe, under Miri and AddressSanitizer (Rust's nightly, with miri and rust-src)
 	cargo +nightly miri test -p fresnel-hash
-	RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p fresnel-hash --target "$$(rustc --print host-tuple)"
+	RUSTFLAGS=-Zsanitizer=address cargo +nightly test $(patsubst native/%,-p fresnel-%,$(wildcard native/*)) \
+		--lib --tests --target "$$(rustc --print host-tuple)"
 
 deny: tools # licences, advisories and doubles among the dependencies
 	cargo deny --version || cargo install --locked cargo-deny

@@ -10,6 +10,7 @@ use std::{
 use crate::{
     Error, Outcome, Result,
     error::{check, text},
+    exit::Ending,
     pool::Pool,
     sys::{self, Api, Rados},
 };
@@ -201,7 +202,7 @@ impl Drop for Handle {
         unsafe impl Send for Last {}
 
         let api = self.api;
-        let last = Last(self.rados);
+        let (last, ending) = (Last(self.rados), Ending::begin());
         // It waits for the library's threads, and we may be on one of them.
         let ended = thread::Builder::new()
             .name("rados-shutdown".into())
@@ -210,6 +211,7 @@ impl Drop for Handle {
                 // SAFETY: pools and images hold the handle, so there are none any more; nobody
                 // uses it after this.
                 unsafe { (api.rados_shutdown)(last.0) };
+                drop(ending);
             });
         // Without a thread to end it on, the connection is left to the end of the process.
         drop(ended);

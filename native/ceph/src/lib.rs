@@ -11,6 +11,7 @@
 mod aio;
 mod cluster;
 mod error;
+mod exit;
 mod image;
 mod pool;
 mod sys;

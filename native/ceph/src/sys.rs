@@ -6,13 +6,14 @@
 
 use std::{
     ffi::{c_char, c_int, c_void},
+    mem::ManuallyDrop,
     sync::OnceLock,
 };
 
 use libc::{iovec, size_t, ssize_t, time_t, timespec};
 use libloading::Library;
 
-use crate::{Error, Result};
+use crate::{Error, Result, exit};
 
 pub(crate) type Rados = *mut c_void;
 pub(crate) type IoCtx = *mut c_void;
@@ -77,7 +78,7 @@ macro_rules! api {
         }
 
         impl Api {
-            fn find($($library: &'static Library),*) -> Result<Self, libloading::Error> {
+            fn find($($library: &ManuallyDrop<Library>),*) -> Result<Self, libloading::Error> {
                 Ok(Self {
                     // SAFETY: the type is that of the function of this name in the library's
                     // header, and the library is never unloaded.
@@ -177,17 +178,19 @@ pub(crate) fn api() -> Result<&'static Api> {
     let api = API.get_or_init(|| {
         let rados = library("librados.so.2")?;
         let rbd = library("librbd.so.1")?;
-        Api::find(rados, rbd).map_err(|error| Error::Library(error.to_string()))
+        let api = Api::find(&rados, &rbd).map_err(|error| Error::Library(error.to_string()))?;
+        exit::wait_at_exit();
+        Ok(api)
     });
     api.as_ref().map_err(Clone::clone)
 }
 
 /// Loads a library for the rest of the process's life: its threads outlive any handle of ours.
-pub(crate) fn library(name: &str) -> Result<&'static Library> {
+pub(crate) fn library(name: &str) -> Result<ManuallyDrop<Library>> {
     // SAFETY: what runs at the load of the system's own Ceph libraries is what runs in every
     // program that is linked with them: constructors of their static objects, which rely on nothing
     // of ours.
     let library = unsafe { Library::new(name) };
     let library = library.map_err(|error| Error::Library(error.to_string()))?;
-    Ok(Box::leak(Box::new(library)))
+    Ok(ManuallyDrop::new(library))
 }
