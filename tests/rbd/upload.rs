@@ -41,6 +41,19 @@ fn an_image_is_what_consumers_expect() {
     }
 }
 
+/// Its connections to the cluster end with it, and their threads before the library.
+#[test]
+fn a_graceful_stop_is_a_clean_end() {
+    let mut rig = Rig::start(lab::ceph(), "");
+    for seed in 0..4 {
+        let image = rig.image(&content(MIB, seed));
+        assert_eq!(rig.delete(&image).status, 204);
+        let ended = rig.node.stop();
+        assert!(ended.success(), "{ended}: {}", rig.node.log());
+        rig.node.restart();
+    }
+}
+
 #[test]
 fn qemu_reads_what_was_sent() {
     let rig = Rig::start(lab::ceph(), "");

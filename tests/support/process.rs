@@ -4,7 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     time::Duration,
 };
 
@@ -96,13 +96,19 @@ impl Fresnel {
         self.child.wait().expect("the process is ours");
     }
 
+    /// Ends it as an operator would (SIGTERM), and says how it ended.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.child.wait().expect("the process is ours")
+    }
+
     /// Sends it a signal: STOP puts it to sleep, CONT wakes it.
     pub(crate) fn signal(&self, signal: Signal) {
         let id = Pid::from_child(&self.child);
         kill_process(id, signal).expect("the process is ours");
     }
 
-    /// Starts it again after [`Self::kill`], with the same configuration.
+    /// Starts it again after [`Self::kill`] or [`Self::stop`], with the same configuration.
     pub(crate) fn restart(&mut self) {
         self.child = spawn(&self.words, self.folder.path(), &self.configs);
         self.wait_until_ready();
