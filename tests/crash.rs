@@ -13,6 +13,9 @@ use std::{
     time::Duration,
 };
 
+use fresnel::client::key_manager::Keyring;
+use serde_json::{Value, json};
+
 use crate::support::{
     lab,
     process::Fresnel,
@@ -25,6 +28,9 @@ const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
 
 /// The shortest lease; senders may be silent for as long as a test likes.
 const OPTIONS: &str = "lease_seconds = 3\nmin_rate_bytes_per_second = 0\n";
+
+/// That of a key that both nodes have.
+const KEY: &str = "6b5d1c5e-6a0c-4d55-9b8e-6f7f6f1f2a01";
 
 /// Two nodes with one database and one directory of images.
 struct Pair {
@@ -43,10 +49,15 @@ impl Pair {
         let url = lab::run(lab::script(up).args(["--database", &database]));
         let folder = tempfile::tempdir().unwrap();
         let (images, staging) = (folder.path().join("images"), folder.path().join("staging"));
+        let keyring = folder.path().join("keyring");
+        Keyring::new(keyring.clone())
+            .import(KEY, b"hunter2")
+            .unwrap();
         let lines = format!(
-            "{OPTIONS}[database]\nconnection = {}\n[glance_store]\nfilesystem_store_datadir = {}\n\
+            "{OPTIONS}keyring_dir = {}\n[database]\nconnection = {}\n[glance_store]\nfilesystem_store_datadir = {}\n\
              [DEFAULT]\nnode_staging_uri = file://{}\n[import_filtering_opts]\n\
              allowed_hosts = 127.0.0.1\nallowed_ports =\n",
+            keyring.display(),
             url.trim(),
             images.display(),
             staging.display()
@@ -68,8 +79,23 @@ impl Pair {
 
 /// Queues an image and returns its id.
 fn queue(node: &Fresnel) -> String {
+    queue_as(
+        node,
+        &json!({"disk_format": "raw", "container_format": "bare"}),
+    )
+}
+
+/// The same of one that is to be encrypted.
+fn queue_sealed(node: &Fresnel) -> String {
+    let mut image = json!({"disk_format": "raw", "container_format": "bare"});
+    image["os_encrypt_format"] = json!("LUKSv1");
+    image["os_encrypt_key_id"] = json!(KEY);
+    queue_as(node, &image)
+}
+
+fn queue_as(node: &Fresnel, image: &Value) -> String {
     let request = Request::new("POST", "/v2/images").header("Content-Type", "application/json");
-    let request = request.body(r#"{"disk_format": "raw", "container_format": "bare"}"#);
+    let request = request.body(image.to_string());
     let answer = exchange(node.address, &request).unwrap();
     assert_eq!(answer.status, 201);
     answer.json()["id"].as_str().unwrap().to_owned()
@@ -88,8 +114,10 @@ fn put(node: &Fresnel, image: &str, content: &[u8]) -> Response {
     exchange(node.address, &request.body(content)).unwrap()
 }
 
+/// The plain bytes.
 fn download(node: &Fresnel, image: &str) -> Vec<u8> {
     let request = Request::new("GET", &format!("/v2/images/{image}/file"));
+    let request = request.header("X-Fresnel-Plain", "true");
     exchange(node.address, &request).unwrap().body
 }
 

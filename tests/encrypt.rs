@@ -5,6 +5,7 @@ mod barbican;
 mod ceph;
 mod commands;
 mod peers;
+mod staged;
 mod uploads;
 
 use std::{
@@ -90,6 +91,13 @@ fn sealed(app: &TestApp, format: &str, plain_bytes: &[u8]) -> String {
     let answer = app.ask(plain(put(&image, plain_bytes)));
     assert_eq!(answer.status, 204, "{}", crate::support::app::text(&answer));
     image
+}
+
+/// A container that we made.
+fn container(format: &str, plain_bytes: &[u8]) -> Vec<u8> {
+    let app = TestApp::new();
+    let image = sealed(&app, format, plain_bytes);
+    app.ask(get(&image)).body
 }
 
 #[track_caller]

@@ -3,9 +3,10 @@
 //! The bytes are the data plane's; here is decided, before the first of them, what they must become or be.
 //! The key manager is asked as whoever asks us, so that it decides who may use a key.
 
+use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use super::{Control, Result, image::now};
+use super::{Control, Result, image::now, signature};
 use crate::{
     base::secret::{Passphrase, Secret},
     client::key_manager,
@@ -64,6 +65,56 @@ pub struct PlainRead {
     pub size_bytes: Option<u64>,
     /// Which of them.
     pub range: RangeRequest,
+}
+
+/// What is known of plain bytes that became a container as they were staged, until it is imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Sealed {
+    format: String,
+    size_bytes: u64,
+    blake3: String,
+    /// What they were verified against: nobody can once they are encrypted.
+    signed: Option<[String; 4]>,
+}
+
+impl Sealed {
+    /// Of an image's plain bytes.
+    pub(super) fn new(image: &Image, plain: &Plain) -> Self {
+        Self {
+            format: plain.format.name().to_owned(),
+            size_bytes: plain.size_bytes,
+            blake3: plain.blake3.clone(),
+            signed: signature::claimed(image),
+        }
+    }
+
+    /// The text of the row.
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("texts and a number are JSON")
+    }
+
+    /// What a row says.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// The plain bytes, if the image still says of them what it said when they came.
+    ///
+    /// # Errors
+    /// What the user is told.
+    pub(super) fn plain(&self, image: &Image) -> Result<Plain, String> {
+        let told = |what| format!("The {what} of the image was changed after its data was staged.");
+        let format = Format::from_name(&self.format);
+        let format = format.filter(|format| declared(image) == Some(*format));
+        if self.signed != signature::claimed(image) {
+            return Err(told("signature"));
+        }
+        Ok(Plain {
+            format: format.ok_or_else(|| told("encryption"))?,
+            size_bytes: self.size_bytes,
+            blake3: self.blake3.clone(),
+        })
+    }
 }
 
 impl Control {

@@ -8,7 +8,10 @@ use super::{Control, Error, Result};
 use crate::{
     base::secret::Secret,
     client::key_manager,
-    data::signature::{Certificate, Declared, Reason, Refusal, Signature},
+    data::signature::{
+        CERTIFICATE, Certificate, Declared, HASH_METHOD, KEY_TYPE, Reason, Refusal, SIGNATURE,
+        Signature,
+    },
     model::Image,
 };
 
@@ -145,6 +148,14 @@ pub(in crate::control) fn of_import(
     let certificate = Certificate::parse(pem.as_bytes());
     let certificate = certificate.ok_or_else(|| told(Reason::Undecodable.into()))?;
     declared.with(&certificate).map(Some).map_err(told)
+}
+
+/// The properties that say who has signed an image's bytes and how, all of them or none.
+pub(in crate::control) fn claimed(image: &Image) -> Option<[String; 4]> {
+    let names = [CERTIFICATE, HASH_METHOD, SIGNATURE, KEY_TYPE];
+    let values = names.map(|name| image.properties.get(name).cloned().flatten());
+    let values: Option<Vec<String>> = values.into_iter().collect();
+    values?.try_into().ok()
 }
 
 fn told(image: &Image, refusal: Refusal) -> Error {

@@ -11,11 +11,12 @@ use super::{
     Caller, Control, Error, Result, Rule,
     attempts::Attempts,
     db::{Bounds, Staged},
+    encryption::Sealed,
     image::now,
-    upload::Upload,
+    upload::{Upload, UploadRequest},
 };
 use crate::{
-    data::{DeclaredSize, Encryption, Known, Receipt, WritePlan},
+    data::{Encryption, Known, Receipt, WritePlan},
     model::{Image, ImageId, Status},
     store,
 };
@@ -26,18 +27,20 @@ pub(super) const STAGE_HOST: &str = "os_glance_stage_host";
 const ROWS_MAX: u32 = 100;
 
 impl Control {
-    /// Decides on staging and moves the image to `uploading`, in Glance's order of checks.
+    /// Decides on staging and moves the image to `uploading`, in Glance's order of checks. Plain bytes
+    /// are encrypted here, so that none of them rest anywhere, and judged and verified while they can be.
     ///
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::LimitExceeded`], [`Error::ImageNotFound`], [`Error::Denied`],
-    /// [`Error::NotQueued`], and the store's and the database's.
+    /// [`Error::NotQueued`], and the store's and the database's; of plain bytes [`Error::FormatsUnset`],
+    /// [`Error::Signature`], [`Error::Encryption`] too.
     pub async fn stage_begin(
         self: &Arc<Self>,
         caller: &Caller,
-        id: ImageId,
-        size: DeclaredSize,
+        request: &UploadRequest,
     ) -> Result<Upload> {
         caller.may_change()?;
+        let id = request.image.clone();
         let queued = self.load(caller, &id, Error::ImageNotFound).await?;
         self.allow(Rule::ModifyImage, caller, &queued)?;
         let mut uploading = queued.clone();
@@ -47,9 +50,21 @@ impl Control {
         if !caller.owns(&queued) {
             return Err(Error::NotOwner);
         }
+        let plain = match request.is_plain {
+            true => {
+                let expect = self.expect(&queued)?;
+                Some(self.demands(&queued, expect, request).await?)
+            }
+            false => None,
+        };
+        let (expect, signature, encryption) = match plain {
+            Some(plain) => (Some(plain.expect), plain.signature, plain.encryption),
+            None => (None, None, Encryption::None),
+        };
         let store = self.settings.import.staging.store.clone();
-        let size = self.settings.presized(size, &queued);
-        let intent = self.intend(&store, &queued, size).await?;
+        let size = self.settings.presized(request.size, &queued);
+        let stored = encryption.stored(size);
+        let intent = self.intend(&store, &queued, stored).await?;
         let bounds = self.bounds(caller).await?.map(Bounds::of_staging);
         let Attempts {
             covered,
@@ -62,17 +77,17 @@ impl Control {
             limit_bytes: self.settings.image_size_cap_bytes,
             targets,
             os_hash_algo: None,
-            expect: None,
+            expect,
             known: Known::default(),
-            signature: None,
-            encryption: Encryption::None,
+            signature,
+            encryption,
         };
         let begun = self.begin(
             (&queued, &uploading),
             &writes,
             bounds,
             Bounds::of_staging,
-            size,
+            stored,
         );
         self.begun(begun.await, covered, |covered, growth| {
             Upload::staging(self.clone(), uploading, plan, covered, growth)
@@ -80,13 +95,15 @@ impl Control {
     }
 
     /// Where staged data is to be found.
-    pub(super) fn staged_at(&self, image: &ImageId, receipt: &Receipt) -> Staged {
+    pub(super) fn staged_at(&self, image: &Image, receipt: &Receipt) -> Staged {
         let local = self.settings.import.staging.local.as_ref();
+        let sealed = receipt.plain.as_ref();
         Staged {
-            image: image.clone(),
+            image: image.id.clone(),
             store: receipt.store.clone(),
             url: receipt.url.clone(),
             host: local.map_or_else(String::new, |local| local.host.clone()),
+            sealed: sealed.map(|plain| Sealed::new(image, plain).to_json()),
         }
     }
 
@@ -110,6 +127,7 @@ impl Control {
             store: staging.store.clone(),
             url: format!("file://{}/{image}", local.path.display()),
             host: local.host.clone(),
+            sealed: None,
         }))
     }
 

@@ -25,7 +25,7 @@ use crate::{
     base::secret::Secret,
     data::{
         self, DeclaredSize, Encryption, Expect, Known, Plane, Receipt, Source, Steward, StopReason,
-        WritePlan, ingress,
+        WritePlan, ingress, signature::Signature,
     },
     model::{Attempt, Image, ImageId, Location, LocationStatus, Status, StoreId, location},
     store::{self, Intent},
@@ -61,6 +61,13 @@ pub enum Destination {
 pub struct Running {
     task: JoinHandle<Result<()>>,
     _gone: DropGuard,
+}
+
+/// What bytes must be, who must have signed them, and what they have to do with encryption.
+pub(super) struct Demands {
+    pub(super) expect: Expect,
+    pub(super) signature: Option<Signature>,
+    pub(super) encryption: Encryption,
 }
 
 /// An image in `saving` or `uploading`, and the right to move it on.
@@ -123,7 +130,7 @@ async fn whole(
             begun.await?
         }
         Destination::Staging => {
-            let begun = control.stage_begin(&caller, request.image, request.size);
+            let begun = control.stage_begin(&caller, &request);
             begun.await?
         }
     };
@@ -180,15 +187,9 @@ impl Control {
         if !caller.owns(&queued) {
             return Err(denied());
         }
-        let signature = self.signature(&queued, request.token.as_ref()).await?;
-        let encryption = self.encryption(&queued, request.is_plain, request.token.as_ref());
-        let encryption = encryption.await?;
-        let expect = match encryption {
-            Encryption::Seal(_) => encryption::of_plain(expect),
-            Encryption::None | Encryption::Check(_) => expect,
-        };
+        let demands = self.demands(&queued, expect, request).await?;
         let size = self.settings.presized(request.size, &queued);
-        let stored = encryption.stored(size);
+        let stored = demands.encryption.stored(size);
         let intent = self.intend(&store, &queued, stored).await?;
         let bounds = self.bounds(caller).await?.map(Bounds::of_upload);
         let Attempts {
@@ -202,10 +203,10 @@ impl Control {
             limit_bytes: self.settings.image_size_cap_bytes,
             targets,
             os_hash_algo: Some(self.settings.hashing_algorithm),
-            expect: Some(expect),
+            expect: Some(demands.expect),
             known: Known::default(),
-            signature,
-            encryption,
+            signature: demands.signature,
+            encryption: demands.encryption,
         };
         let begun = self.begin(
             (&queued, &saving),
@@ -221,6 +222,30 @@ impl Control {
             plan,
             covered,
             growth,
+        })
+    }
+
+    /// What the bytes of a request must be, whose image may expect that of them.
+    ///
+    /// # Errors
+    /// [`Error::Signature`], [`Error::CertificateId`], [`Error::Encryption`].
+    pub(super) async fn demands(
+        &self,
+        image: &Image,
+        expect: Expect,
+        request: &UploadRequest,
+    ) -> Result<Demands> {
+        let token = request.token.as_ref();
+        let signature = self.signature(image, token).await?;
+        let encryption = self.encryption(image, request.is_plain, token).await?;
+        let expect = match encryption {
+            Encryption::Seal(_) => encryption::of_plain(expect),
+            Encryption::None | Encryption::Check(_) => expect,
+        };
+        Ok(Demands {
+            expect,
+            signature,
+            encryption,
         })
     }
 
@@ -375,7 +400,7 @@ impl Upload {
         let db = &self.control.db;
         let finished = match self.is_staging {
             true => {
-                let data = self.control.staged_at(&self.saving.id, &receipts[0]);
+                let data = self.control.staged_at(&self.saving, &receipts[0]);
                 let finish = db.stage_finish(&attempts, node, &self.saving, &active, &data);
                 finish.await
             }
@@ -438,7 +463,7 @@ impl Upload {
         self.control.undo(self.covered).await;
     }
 
-    /// Staged data has a size, and is inspected and hashed when it is imported.
+    /// Staged data has a size, and is hashed when it is imported.
     fn staged(&self, receipts: &[Receipt]) -> Image {
         let mut image = self.saving.clone();
         image.updated_at = now();
@@ -452,7 +477,6 @@ impl Upload {
         image.status = Status::Active;
         image.updated_at = now();
         self.control.add_stored(&mut image, receipts);
-        encryption::complete(&mut image);
         image
     }
 }
@@ -467,6 +491,7 @@ impl Control {
         if let Some(plain) = receipts.first().and_then(|first| first.plain.as_ref()) {
             encryption::record(image, plain);
         }
+        encryption::complete(image);
         if let Some(digests) = receipts.first().and_then(|first| first.digests.as_ref()) {
             image.checksum = Some(digests.checksum.clone());
             image.os_hash_algo = Some(digests.os_hash_algo.to_string());

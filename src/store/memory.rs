@@ -55,7 +55,11 @@ impl MemoryStore {
         format!("memory://{}/{image}", self.id)
     }
 
-    fn bytes(&self, url: &str) -> Result<Bytes> {
+    /// What an object has.
+    ///
+    /// # Errors
+    /// [`Error::BadAddress`], [`Error::NotFound`].
+    pub fn bytes(&self, url: &str) -> Result<Bytes> {
         if !self.owns(url) {
             return Err(Error::BadAddress(url.to_owned()));
         }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde_json::json;
 
-use super::{Pair, content, download, files, queue, status, upload::Upload};
+use super::{Pair, content, download, files, queue, queue_sealed, status, upload::Upload};
 use crate::support::{
     process::Fresnel,
     wait_until,
@@ -55,11 +55,16 @@ fn another_node_goes_on_with_imports(up: &str) {
     let half_staged = queue(&pair.left);
     let mut upload = Upload::begin_at(&pair.left, &half_staged, "stage", LEN);
     upload.send(&content(LEN / 2, 1));
+    let queue = |seed| match seed % 2 {
+        0 => queue(&pair.left),
+        _ => queue_sealed(&pair.left),
+    };
     let images: Vec<(String, Vec<u8>)> = (0..IMAGES)
-        .map(|seed| (queue(&pair.left), content(LEN, seed)))
+        .map(|seed| (queue(seed), content(LEN, seed)))
         .collect();
-    for (image, content) in &images {
-        assert_eq!(stage(&pair.left, image, content).status, 204);
+    for (number, (image, content)) in images.iter().enumerate() {
+        let is_sealed = number % 2 == 1;
+        assert_eq!(stage(&pair.left, image, content, is_sealed).status, 204);
     }
     for (image, _) in &images {
         assert_eq!(import(&pair.left, image, STAGED), 202);
@@ -78,7 +83,10 @@ fn another_node_goes_on_with_imports(up: &str) {
     let queued = || status(&pair.right, &half_staged) == "queued";
     assert!(wait_until(PATIENCE, queued), "{}", pair.right.log());
     let content = content(LEN, 99);
-    assert_eq!(stage(&pair.right, &half_staged, &content).status, 204);
+    assert_eq!(
+        stage(&pair.right, &half_staged, &content, false).status,
+        204
+    );
     assert_eq!(import(&pair.right, &half_staged, STAGED), 202);
     let done = || status(&pair.right, &half_staged) == "active";
     assert!(wait_until(PATIENCE, done), "{}", pair.right.log());
@@ -106,9 +114,11 @@ fn nothing_else_is_there<'a>(pair: &Pair, images: impl Iterator<Item = &'a Strin
     );
 }
 
-fn stage(node: &Fresnel, image: &str, content: &[u8]) -> Response {
+fn stage(node: &Fresnel, image: &str, content: &[u8], is_sealed: bool) -> Response {
     let request = Request::new("PUT", &format!("/v2/images/{image}/stage"));
     let request = request.header("Content-Type", "application/octet-stream");
+    let is_plain = if is_sealed { "true" } else { "false" };
+    let request = request.header("X-Fresnel-Plain", is_plain);
     exchange(node.address, &request.body(content)).unwrap()
 }
 

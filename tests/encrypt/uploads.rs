@@ -1,23 +1,12 @@
 //! Encrypted images in the API.
 
-use fresnel::{
-    api,
-    control::{
-        Settings,
-        import::{self, Method},
-    },
-};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    LEN, PASSPHRASE, assert_queued, bytes, decrypted, get, image, key, plain, put, said, sealed,
-    with_key,
+    LEN, PASSPHRASE, assert_queued, bytes, container, decrypted, get, image, key, plain, put, said,
+    sealed, with_key,
 };
-use crate::support::{
-    app::{TestApp, multistore},
-    signing::Author,
-    wire::{Payload, Request},
-};
+use crate::support::{app::TestApp, signing::Author, wire::Payload};
 
 fn ranged(app: &TestApp, image: &str, range: &str) -> (u16, String, Vec<u8>) {
     let answer = app.ask(plain(get(image)).header("Range", range));
@@ -191,13 +180,6 @@ fn plain_bytes_need_a_format_and_a_key() {
     let answer = app.ask(put(&image, b"x").header("X-Fresnel-Plain", "perhaps"));
     assert_eq!(answer.status, 400);
     assert!(app.store.is_empty());
-}
-
-/// A container that we made.
-fn container(format: &str, plain_bytes: &[u8]) -> Vec<u8> {
-    let app = TestApp::new();
-    let image = sealed(&app, format, plain_bytes);
-    app.ask(get(&image)).body
 }
 
 #[test]
@@ -392,34 +374,6 @@ fn what_becomes_a_container_is_what_its_image_says() {
     assert_eq!(app.ask(put(&image, &qcow2)).status, 204);
     assert_eq!(app.get(&image).json()["disk_format"], "qcow2");
     assert_eq!(app.ask(plain(get(&image))).status, 400);
-}
-
-#[test]
-fn a_container_can_be_imported_and_plain_bytes_cannot() {
-    let settings = Settings {
-        import: import::Settings {
-            methods: Method::ALL.to_vec(),
-            ..import::Settings::default()
-        },
-        ..multistore(Settings::default())
-    };
-    let luks1 = container("LUKSv1", &bytes(5000));
-    let app = TestApp::with(settings, api::Settings::default());
-    let key = key(&app, PASSPHRASE);
-    let image = image(&app, "LUKSv1", &key);
-    let staged = Request::new("PUT", &format!("{image}/stage"));
-    let staged = staged.header("Content-Type", "application/octet-stream");
-    let answer = app.ask(plain(staged.body(bytes(5000))));
-    assert_eq!(answer.status, 400);
-    assert!(said(&answer).contains("not supported with staging"));
-    let body = json!({"method": {"name": "glance-direct"}});
-    for (staged, status) in [(bytes(5000), "queued"), (luks1, "active")] {
-        assert_eq!(app.stage(&image, &staged).status, 204);
-        assert_eq!(app.post(&format!("{image}/import"), &body).status, 202);
-        let done: Value = app.imported(&image);
-        assert_eq!(done["status"], status, "{done}");
-    }
-    assert!(decrypted(&app, &image)[..5000] == bytes(5000));
 }
 
 /// The pool has 8 MiB: two times four buffers and what they were admitted with.

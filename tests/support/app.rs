@@ -186,6 +186,15 @@ impl TestApp {
         self.ask(request.body(bytes))
     }
 
+    /// What rests of an image that is staged.
+    #[track_caller]
+    pub(crate) fn staged(&self, image: &str) -> Vec<u8> {
+        let id = image.rsplit('/').next().unwrap();
+        let store = import::Settings::STAGING_STORE;
+        let url = format!("memory://{store}/{id}");
+        self.staging.bytes(&url).unwrap().to_vec()
+    }
+
     /// The image, once no task has it any more.
     #[track_caller]
     pub(crate) fn imported(&self, image: &str) -> Value {

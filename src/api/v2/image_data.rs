@@ -41,6 +41,12 @@ const MD5: Parameter = Parameter::header(
 const RANGE_SENT: Parameter =
     Parameter::header("Content-Range", Shape::Text, "`bytes first-last/size`.");
 
+pub(super) const PLAIN_SENT: Parameter = Parameter::header(
+    "X-Fresnel-Plain",
+    Shape::OneOf(&["true", "false"]),
+    "The data is to be encrypted, as the image's properties say. Not Glance's.",
+);
+
 pub(in crate::api) const UPLOAD: Operation = Operation::new(
     "Upload image data",
     "Of any length, with `Content-Length` or in chunks. The image is `saving` meanwhile; after a failure it is `queued` \
@@ -52,11 +58,7 @@ pub(in crate::api) const UPLOAD: Operation = Operation::new(
 .reads(&[
     Parameter::header("X-Openstack-Image-Size", Shape::Whole, "The size of the data in bytes; wins over `Content-Length`. 0 is unknown."),
     Parameter::header("X-Image-Meta-Store", Shape::Text, "The store to write to, where there are several; else the default one."),
-    Parameter::header(
-        "X-Fresnel-Plain",
-        Shape::OneOf(&["true", "false"]),
-        "The data is to be encrypted, as the image's properties say. Not Glance's.",
-    ),
+    PLAIN_SENT,
 ]);
 
 /// `PUT`: 204 once the image is `active`.

@@ -27,11 +27,14 @@ pub(in crate::api) const STAGE: Operation = Operation::new(
     &[403, 404, 408, 409, 410, 413, 415],
 )
 .takes(&[Content::OCTETS])
-.reads(&[Parameter::header(
-    "X-Openstack-Image-Size",
-    Shape::Whole,
-    "The size of the data in bytes; wins over `Content-Length`. 0 is unknown.",
-)]);
+.reads(&[
+    Parameter::header(
+        "X-Openstack-Image-Size",
+        Shape::Whole,
+        "The size of the data in bytes; wins over `Content-Length`. 0 is unknown.",
+    ),
+    image_data::PLAIN_SENT,
+]);
 
 /// `PUT .../stage`: 204 once the data waits for its import.
 pub async fn stage(api: &Api, call: Call) -> Result<Response> {
@@ -39,17 +42,12 @@ pub async fn stage(api: &Api, call: Call) -> Result<Response> {
         return Err(Error::NoStaging);
     }
     image_data::check_media_type(&call)?;
-    if image_data::is_plain(&call)? {
-        let text = "X-Fresnel-Plain is not supported with staging: upload the data, or stage what is \
-                    encrypted.";
-        return Err(Error::BadRequest(text.into()));
-    }
     let request = UploadRequest {
-        is_plain: false,
         image: call.image_id(),
         size: image_data::declared_size(&call)?,
         to: Destination::Staging,
-        token: None,
+        is_plain: image_data::is_plain(&call)?,
+        token: call.token,
     };
     let source = Box::new(image_data::ClientBody(call.body));
     let running = Running::start(

@@ -16,7 +16,7 @@ use super::{
 const HEADS_SERVED: [&str; 1] = ["2024_1_contract01"];
 
 /// What makes the `fresnel_*` tables version 1, then 2, ...
-const FRESNEL: [Step; 7] = [
+const FRESNEL: [Step; 8] = [
     Step::One(include_str!("schema/fresnel.1.sql")),
     Step::One(include_str!("schema/fresnel.2.sql")),
     Step::One(include_str!("schema/fresnel.3.sql")),
@@ -28,6 +28,7 @@ const FRESNEL: [Step; 7] = [
         mysql: include_str!("schema/fresnel.6.mysql.sql"),
     },
     Step::One(include_str!("schema/fresnel.7.sql")),
+    Step::One(include_str!("schema/fresnel.8.sql")),
 ];
 
 /// The statements of a version.

@@ -19,6 +19,8 @@ pub struct Staged {
     pub url: String,
     /// The host on which the store is, if it is a directory that others may not see; else empty.
     pub host: String,
+    /// What is known of the plain bytes of a container that was made as it was staged: JSON.
+    pub sealed: Option<String>,
 }
 
 impl Db {
@@ -59,15 +61,17 @@ impl Db {
     }
 }
 
-const SELECT: &str = "SELECT s.image_id, s.store, s.url, s.host FROM fresnel_staged s";
+const SELECT: &str = "SELECT s.image_id, s.store, s.url, s.host, s.sealed FROM fresnel_staged s";
 
 /// The bytes are there, as a part of the transaction that says so.
 pub(super) async fn add(t: &mut Transaction, staged: &Staged) -> Result<()> {
     t.execute(&forget(&staged.image)).await?;
-    let mut sql =
-        Sql::new("INSERT INTO fresnel_staged (image_id, store, url, host) VALUES (?, ?, ?, ?)");
+    let mut sql = Sql::new(
+        "INSERT INTO fresnel_staged (image_id, store, url, host, sealed) VALUES (?, ?, ?, ?, ?)",
+    );
     sql.bind(staged.image.as_str()).bind(staged.store.as_str());
     sql.bind(staged.url.as_str()).bind(staged.host.as_str());
+    sql.bind(staged.sealed.as_deref());
     t.execute(&sql).await?;
     Ok(())
 }
@@ -84,5 +88,6 @@ fn staged(row: &Row) -> Result<Staged> {
         store: StoreId::new(&cell(row.text(1), TABLE, "store")?),
         url: cell(row.text(2), TABLE, "url")?,
         host: cell(row.text(3), TABLE, "host")?,
+        sealed: row.text(4)?,
     })
 }

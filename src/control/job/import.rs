@@ -30,12 +30,9 @@ use crate::{
         quota::Growth,
         signature::{self, Certified},
         sweep,
-        upload::told,
+        upload::{Demands, told},
     },
-    data::{
-        self, DeclaredSize, Encryption, Expect, Plane, Receipt, StopReason, WritePlan, ingress,
-        signature::Signature,
-    },
+    data::{self, DeclaredSize, Encryption, Plane, Receipt, StopReason, WritePlan, ingress},
     model::{HashAlgorithm, Image, ImageId, ProjectId, StoreId},
     store::{self, Intent},
 };
@@ -94,9 +91,6 @@ impl ImportInput {
         serde_json::from_str(&job.input).ok()
     }
 }
-
-/// What the bytes must be, and who must have signed them.
-type Demands = (Expect, Option<Signature>);
 
 /// An import that this node has.
 struct Import<'a> {
@@ -205,7 +199,7 @@ impl<'a> Import<'a> {
 
     async fn carry_out(mut self, plane: &Plane, image: Image) -> Result<Outcome> {
         let prepared = Box::pin(self.prepare(plane, &image));
-        let (coming, (expect, signature)) = match self.heard(prepared).await? {
+        let (coming, demands) = match self.heard(prepared).await? {
             Some(Ok(prepared)) => prepared,
             Some(Err(failed)) => return self.fail(failed).await,
             None => return Ok(Outcome::Lost),
@@ -239,14 +233,10 @@ impl<'a> Import<'a> {
             limit_bytes: self.control.settings.image_size_cap_bytes,
             targets: attempts.targets,
             os_hash_algo: Some(self.algorithm(&image, coming.is_copy)),
-            expect: Some(expect),
+            expect: Some(demands.expect),
             known: coming.known.clone(),
-            signature,
-            // A copy is of what was checked when it came.
-            encryption: match coming.is_copy {
-                true => Encryption::None,
-                false => encryption::of_import(&image),
-            },
+            signature: demands.signature,
+            encryption: demands.encryption,
         };
         self.transfer(plane, &plan, coming, attempts.covered, lost)
             .await
@@ -272,7 +262,7 @@ impl<'a> Import<'a> {
             Ok(coming) => coming,
             Err(failed) => return Ok(Err(failed)),
         };
-        let demands = self.demands(&with(&coming)).map_err(Failed::of);
+        let demands = self.demands(&with(&coming), &coming).map_err(Failed::of);
         Ok(demands.map(|demands| (coming, demands)))
     }
 
@@ -333,12 +323,22 @@ impl<'a> Import<'a> {
         self.settle(moved, covered, lost, coming.is_ours).await
     }
 
-    /// What the bytes must be, and who must have signed them.
-    fn demands(&self, image: &Image) -> Result<Demands, String> {
+    /// What the bytes must be. A copy is of what was checked when it came, and of what was encrypted as it
+    /// was staged the signature was.
+    fn demands(&self, image: &Image, coming: &Coming) -> Result<Demands, String> {
         let expect = self.control.expect(image);
-        let expect = expect.map_err(|error| error.to_string())?;
         let certified = self.input.certified.as_ref();
-        Ok((expect, signature::of_import(image, certified)?))
+        Ok(Demands {
+            expect: expect.map_err(|error| error.to_string())?,
+            signature: match coming.is_sealed {
+                true => None,
+                false => signature::of_import(image, certified)?,
+            },
+            encryption: match coming.is_copy {
+                true => Encryption::None,
+                false => encryption::of_import(image),
+            },
+        })
     }
 
     /// What is recorded of how the bytes went.

@@ -11,6 +11,7 @@ use crate::{
     control::{
         Control, Result,
         db::{self, Job, Staged},
+        encryption::{self, Sealed},
         import::Method,
         trust::Acting,
     },
@@ -36,6 +37,8 @@ pub(super) struct Coming {
     pub(super) is_ours: bool,
     /// Whether the image is in a store already, as it is to be in the others.
     pub(super) is_copy: bool,
+    /// Whether they were encrypted as they were staged, and judged and verified before.
+    pub(super) is_sealed: bool,
     /// Where they are a file of this host.
     pub(super) file: Option<PathBuf>,
     /// What the image is once it has them.
@@ -165,6 +168,11 @@ async fn staged(
             "Task {id}: Image size mismatch. Expected {expected} but got {size_bytes}"
         ))));
     }
+    let change = match staged.sealed.as_deref().map(|text| sealed(text, image)) {
+        Some(Ok(change)) => Some(change),
+        Some(Err(told)) => return Ok(Err(Failed::of(told))),
+        None => None,
+    };
     let staging = &control.settings.import.staging;
     let local = staging.local.as_ref();
     let local = local.filter(|_| staged.store == staging.store);
@@ -175,8 +183,25 @@ async fn staged(
     };
     Ok(Ok(Coming {
         file: local.map(|local| local.path.join(image.id.as_str())),
+        is_sealed: change.is_some(),
+        change: change.unwrap_or_default(),
         ..Coming::stored(plane, plan)
     }))
+}
+
+/// What an image becomes whose data was encrypted as it was staged.
+fn sealed(text: &str, image: &Image) -> Result<Change, String> {
+    let sealed = Sealed::of(text).ok_or("What was staged is not known.")?;
+    let mut after = image.clone();
+    encryption::record(&mut after, &sealed.plain(image)?);
+    // No others: whoever changes one of them meanwhile is not undone.
+    let is_new =
+        |name: &String, value: &mut Option<String>| image.properties.get(name) != Some(value);
+    after.properties.retain(is_new);
+    Ok(Change {
+        formats: Some((after.disk_format, after.container_format)),
+        properties: after.properties,
+    })
 }
 
 /// From the default store, if it has the image, else from wherever it is.
@@ -298,6 +323,7 @@ impl Coming {
             known: Known::default(),
             is_ours: true,
             is_copy: false,
+            is_sealed: false,
             file: None,
             change: Change::default(),
         }
@@ -310,6 +336,7 @@ impl Coming {
             known: Known::default(),
             is_ours: false,
             is_copy: false,
+            is_sealed: false,
             file: None,
             change: Change::default(),
         }
