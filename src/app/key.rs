@@ -8,14 +8,21 @@ use zeroize::Zeroizing;
 use crate::{
     client::key_manager::{KEY_BYTES_MAX, Keyring},
     config::{Config, Keys},
+    model::ImageId,
 };
 
-/// Keeps what a file has as a passphrase. One line end at its end is not part of it.
+/// Keeps what a file has as a passphrase. One line end at its end is not part of it. With `image` the key goes
+/// with that image, where its deletion policy says so.
 ///
 /// # Errors
 /// A file that cannot be read, an id that is none or is taken, a passphrase that is too long, and keys that
 /// are in Barbican.
-pub fn import(config: &Config, id: &str, file: &Path) -> anyhow::Result<()> {
+pub fn import(
+    config: &Config,
+    id: &str,
+    file: &Path,
+    image: Option<&ImageId>,
+) -> anyhow::Result<()> {
     let keyring = keyring(config)?;
     let named = || file.display().to_string();
     // All at once, and a byte more than there may be: a line end, and what is too much.
@@ -26,7 +33,14 @@ pub fn import(config: &Config, id: &str, file: &Path) -> anyhow::Result<()> {
     start.read_to_end(&mut bytes).with_context(named)?;
     let passphrase = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let kept = keyring.import(id, passphrase);
-    kept.context("the key is not imported")
+    kept.context("the key is not imported")?;
+    match image {
+        Some(image) => {
+            let bound = keyring.bind(id, image);
+            bound.context("the key is imported, and does not go with its image")
+        }
+        None => Ok(()),
+    }
 }
 
 /// Keeps the passphrase of a key under another id too.

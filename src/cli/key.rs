@@ -6,9 +6,10 @@ use std::{
 };
 
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{Failure, sources::ConfigArgs};
-use crate::app::key;
+use crate::{app::key, model::ImageId};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -32,6 +33,10 @@ pub(super) struct Import {
     /// File with the passphrase: all of it, but for one line end at its end
     #[arg(long, value_name = "FILE")]
     passphrase_file: PathBuf,
+    /// The one image that it is for: the key is destroyed with it, if its
+    /// os_encrypt_key_deletion_policy is on_image_deletion
+    #[arg(long, value_name = "UUID")]
+    image: Option<Uuid>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -65,7 +70,8 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Import(args) => {
             let config = args.config.load()?;
-            key::import(&config, &args.id, &args.passphrase_file)?;
+            let image = args.image.map(|image| ImageId::new(image.to_string()));
+            key::import(&config, &args.id, &args.passphrase_file, image.as_ref())?;
         }
         Command::Copy(args) => key::copy(&args.config.load()?, &args.from, &args.to)?,
         Command::List(args) => {

@@ -55,11 +55,12 @@ pub trait KeyManager: fmt::Debug + Send + Sync {
     /// See [`Error`]; [`Error::NotFound`] also where nobody had said that it does.
     async fn leaves(&self, id: &str, image: &ImageId, token: Option<&Secret>) -> Result<(), Error>;
 
-    /// Destroys a key that nobody needs.
+    /// Destroys a key that nobody needs, with the image whose it was.
     ///
     /// # Errors
-    /// See [`Error`]; [`Error::InUse`] where somebody does.
-    async fn destroy(&self, id: &str, token: Option<&Secret>) -> Result<(), Error>;
+    /// See [`Error`]; [`Error::InUse`] where somebody does, [`Error::Unbound`].
+    async fn destroy(&self, id: &str, image: &ImageId, token: Option<&Secret>)
+    -> Result<(), Error>;
 }
 
 /// Why there is no certificate or key.
@@ -74,6 +75,9 @@ pub enum Error {
     /// Others need it.
     #[error("others need it")]
     InUse,
+    /// Whoever may name it may not destroy it.
+    #[error("it was not imported to go with that image")]
+    Unbound,
     /// What has the id is something else; its format as castellan calls it.
     #[error("what has that id is something else, of the format {0}")]
     OtherKind(&'static str),

@@ -14,7 +14,7 @@ use crate::{
         Encryption, Expect,
         encrypt::{Check, Format, Plain, Seal},
     },
-    model::{Image, RangeRequest},
+    model::{Image, ImageId, RangeRequest},
 };
 
 /// The property that says how an image is encrypted: the name of a [`Format`].
@@ -201,42 +201,84 @@ impl Control {
             return;
         }
         self.need_key(after, token).await;
-        self.leave_key(before, token).await;
-    }
-
-    /// Tells the key manager that a deleted image needs its keys no more, and destroys those that are to go
-    /// with it. `is_gone`: its data is, and nothing depends on it. Failures are for the log, as in Glance.
-    pub(super) async fn leave_keys(&self, image: &Image, is_gone: bool, token: Option<&Secret>) {
-        let Some(keys) = &self.keys else {
-            return;
-        };
-        self.leave_key(image, token).await;
-        for (key, policy) in [(KEY, KEY_POLICY), (CINDER_KEY, CINDER_POLICY)] {
-            let Some(id) = property(image, key) else {
-                continue;
-            };
-            let goes = property(image, policy).is_some_and(|word| WITH_IMAGE.contains(&word));
-            // Cinder's goes at once, as with Glance: it is a copy for this image alone.
-            if !goes || !(is_gone || key == CINDER_KEY) {
-                continue;
-            }
-            match keys.destroy(id, token).await {
-                Ok(()) => {
-                    info!(image.id = %image.id, key = id, "Destroyed the key of a deleted image");
-                }
-                Err(cause) => {
-                    warn!(image.id = %image.id, key = id, %cause, "The key of a deleted image stays");
-                }
-            }
+        if let Some(id) = property(before, KEY) {
+            self.leave_key(&before.id, id, token).await;
         }
     }
 
-    async fn leave_key(&self, image: &Image, token: Option<&Secret>) {
-        let (Some(keys), Some(id)) = (&self.keys, property(image, KEY)) else {
+    /// Tells the key manager that an image needs a key no more, and destroys those that go with it: its data
+    /// is gone, and nothing depends on it. Failures are logged.
+    ///
+    /// # Errors
+    /// [`Refusal::NoKey`] where a key stays that may go another time.
+    pub(super) async fn leave_keys(
+        &self,
+        image: &ImageId,
+        leaving: &Leaving,
+        token: Option<&Secret>,
+    ) -> Result<(), Refusal> {
+        let Some(keys) = &self.keys else {
+            return Ok(());
+        };
+        if let Some(id) = &leaving.needed {
+            self.leave_key(image, id, token).await;
+        }
+        let mut outcome = Ok(());
+        for id in &leaving.destroyed {
+            match keys.destroy(id, image, token).await {
+                Ok(()) => {
+                    info!(image.id = %image, key = id, "Destroyed the key of a deleted image");
+                }
+                Err(cause) => {
+                    warn!(image.id = %image, key = id, %cause, "The key of a deleted image stays");
+                    if matches!(cause, key_manager::Error::Unavailable(_)) {
+                        outcome = Err(Refusal::NoKey(id.clone()));
+                    }
+                }
+            }
+        }
+        outcome
+    }
+
+    async fn leave_key(&self, image: &ImageId, id: &str, token: Option<&Secret>) {
+        let Some(keys) = &self.keys else {
             return;
         };
-        if let Err(cause) = keys.leaves(id, &image.id, token).await {
-            info!(image.id = %image.id, key = id, %cause, "The key manager did not know that an image needs its key");
+        if let Err(cause) = keys.leaves(id, image, token).await {
+            info!(image.id = %image, key = id, %cause, "The key manager did not know that an image needs its key");
+        }
+    }
+}
+
+/// What becomes of the keys of an image that is deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Leaving {
+    /// The key manager knows that the image needs it.
+    pub(super) needed: Option<String>,
+    /// They go with its data.
+    pub(super) destroyed: Vec<String>,
+}
+
+impl Leaving {
+    /// As the image's properties have it.
+    pub(super) fn of(image: &Image) -> Self {
+        let goes = |key, policy| {
+            let word = property(image, policy);
+            let goes = word.is_some_and(|word| WITH_IMAGE.contains(&word));
+            property(image, key).filter(|_| goes).map(str::to_owned)
+        };
+        let own = goes(KEY, KEY_POLICY).into_iter();
+        Self {
+            needed: property(image, KEY).map(str::to_owned),
+            destroyed: own.chain(goes(CINDER_KEY, CINDER_POLICY)).collect(),
+        }
+    }
+
+    /// The same of data that is still somewhere.
+    pub(super) fn without_destroying(self) -> Self {
+        Self {
+            destroyed: Vec::new(),
+            ..self
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod digest;
 mod import;
+mod keys;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -32,6 +33,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 const HOLD_EVERY: Duration = Duration::from_secs(2);
 /// How often an import is begun that never ends, and so perhaps ends its nodes.
 const IMPORTS_MAX: u32 = 10;
+/// How often it is tried to destroy keys, with [`REST_MAX`] between: a day.
+const KEYS_MAX: u32 = 24 * 60;
 /// The jobs of one look.
 const ROWS_MAX: u32 = 100;
 /// The longest rest between two attempts.
@@ -53,6 +56,7 @@ impl JobKind {
         match self {
             Self::Digest => 2,
             Self::Import => 16,
+            Self::Keys => 4,
         }
     }
 }
@@ -100,6 +104,7 @@ async fn take(control: &Control, running: &HashMap<Id, JobKind>) -> Option<(Job,
         let can = match job.kind {
             JobKind::Digest => digest::is_possible(control, &job),
             JobKind::Import => import::is_possible(control, &job).await,
+            JobKind::Keys => true,
         };
         if !can {
             continue;
@@ -125,6 +130,7 @@ async fn attempt(control: Arc<Control>, plane: Arc<Plane>, job: Job, node: NodeI
                 given_up.map(|()| Outcome::Done)
             }
             JobKind::Import => import::run(&control, &plane, &job, node).await,
+            JobKind::Keys => keys::run(&control, &job, node).await,
         }
     };
     let outcome = select! {
@@ -171,6 +177,7 @@ async fn failed(control: &Arc<Control>, job: &Job, node: NodeId, error: &Error) 
     let tries_max = match job.kind {
         JobKind::Digest => control.settings.http_retries.saturating_add(1),
         JobKind::Import => IMPORTS_MAX,
+        JobKind::Keys => KEYS_MAX,
     };
     let recorded = if attempts < tries_max {
         warn!(image.id = %id, job = kind, attempts, %error, "A job failed; it will be tried again");
@@ -182,6 +189,8 @@ async fn failed(control: &Arc<Control>, job: &Job, node: NodeId, error: &Error) 
         match job.kind {
             JobKind::Digest => digest::give_up(control, job, node, error).await,
             JobKind::Import => import::give_up(control, job, node).await,
+            // It was said, each time, that they stay.
+            JobKind::Keys => control.db.job_drop(job.id, node).await.map_err(Error::from),
         }
     };
     if let Err(error) = recorded {

@@ -117,9 +117,9 @@ impl Control {
                 key_manager::Error::NoId => return Refusal::NoId,
                 key_manager::Error::NotFound => Reason::NotFound(id.to_owned()),
                 key_manager::Error::OtherKind(format) => Reason::Format(format),
-                key_manager::Error::InUse | key_manager::Error::Unavailable(_) => {
-                    Reason::Unavailable(id.to_owned())
-                }
+                key_manager::Error::InUse
+                | key_manager::Error::Unbound
+                | key_manager::Error::Unavailable(_) => Reason::Unavailable(id.to_owned()),
             };
             Refusal::Untried(reason)
         })?;

@@ -14,6 +14,8 @@ use crate::{
     client::keystone::{self, Access},
 };
 
+/// Keystone itself lets nobody use the trust of an import after so long.
+const LASTS: Duration = Duration::from_secs(24 * 3600);
 /// Until a trust has its job, which one request of a node that lives sees to.
 const BEGINNING: Duration = Duration::from_secs(60);
 /// Trusts that are ended in one look.
@@ -39,7 +41,7 @@ impl Control {
             self.held.keep(job, token.clone());
             return Ok(());
         };
-        let made = trusts.make(token).await;
+        let made = trusts.make(token, LASTS).await;
         if let Some(trust) = made.map_err(Error::IdentityUnavailable)? {
             return Ok(self.db.trust_add(&trust, job, self.leases.node()).await?);
         }
@@ -51,6 +53,28 @@ impl Control {
             }
             None => Err(Refusal::Untrusted.into()),
         }
+    }
+
+    /// Sees to it that a job can act for the user of a token in a while that may be long. False: nobody can.
+    ///
+    /// # Errors
+    /// [`Error::IdentityUnavailable`], and the database's.
+    pub(super) async fn entrust_for(
+        &self,
+        job: JobId,
+        token: Option<&Secret>,
+        lasts: Duration,
+    ) -> Result<bool> {
+        // Without Keystone there are no names in which anybody could ask.
+        let (Some(trusts), Some(token)) = (&self.trusts, token) else {
+            return Ok(true);
+        };
+        let made = trusts.make(token, lasts).await;
+        let Some(trust) = made.map_err(Error::IdentityUnavailable)? else {
+            return Ok(false);
+        };
+        self.db.trust_add(&trust, job, self.leases.node()).await?;
+        Ok(true)
     }
 
     /// With what a job asks others for its user. None: the token is gone with its node, or the user is not

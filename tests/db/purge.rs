@@ -95,7 +95,7 @@ async fn no_more_rows_go_than_were_asked_for(db: Db) {
 
 async fn what_is_still_to_be_removed_is_not_forgotten(db: Db) {
     let image = made(&db, "delayed").await;
-    db.image_delete_later(&image).await.unwrap();
+    db.image_delete_later(&image, None).await.unwrap();
     let counts = [(3, 0), (3, 0), (0, 1), (0, 0), (0, 0)];
     assert_eq!(rows(&db, &all()).await, counts);
     assert_eq!(purged(&db, &[Purged::Images], &all()).await, [(0, 1)]);

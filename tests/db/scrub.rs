@@ -86,7 +86,7 @@ async fn the_last_location_stays(db: Db) {
 
 async fn a_delayed_deletion_ends_when_its_data_is_gone(db: Db) {
     let image = in_two_places(&db).await;
-    db.image_delete_later(&image).await.unwrap();
+    db.image_delete_later(&image, None).await.unwrap();
     let fate = db.image_fate(&image.id).await.unwrap().unwrap();
     assert_eq!(fate.status, Status::PendingDelete);
     assert!(fate.deleted_at.is_some());
@@ -105,7 +105,7 @@ async fn a_delayed_deletion_ends_when_its_data_is_gone(db: Db) {
 async fn a_delayed_deletion_is_taken_back(db: Db) {
     let image = in_two_places(&db).await;
     assert!(!db.image_restore(&image.id).await.unwrap());
-    db.image_delete_later(&image).await.unwrap();
+    db.image_delete_later(&image, None).await.unwrap();
     assert!(db.image_restore(&image.id).await.unwrap());
     let restored = read(&db, &image.id).await;
     assert_eq!(restored.status, Status::Active);

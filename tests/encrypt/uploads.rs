@@ -291,7 +291,7 @@ fn the_image_of_an_encrypted_volume_is_decrypted_with_cinders_key() {
     assert_eq!(app.ask(put(&image, &luks1)).status, 204);
     assert_eq!(app.get(&image).json()["disk_format"], "raw");
     assert_eq!(decrypted(&app, &image)[..sent.len()], sent);
-    // Keys of a directory are everybody's, and no image takes one with it.
+    // Keys of a directory are everybody's: nobody has said that this one goes with that image.
     assert_eq!(app.delete(&image).status, 204);
     assert_eq!(
         fresnel::client::key_manager::Keyring::new(app.keyring().into())

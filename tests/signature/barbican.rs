@@ -6,61 +6,20 @@ use serde_json::{Value, json};
 
 use crate::support::{
     app::text,
-    barbican::Barbican,
+    barbican::{Barbican, User, service},
     free_address,
     keystone::Keystone,
-    process::Fresnel,
     signing::Author,
     wait_until,
-    wire::{Request, Response, exchange},
+    wire::Request,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A service behind that Keystone, with these lines of `[barbican]`.
-fn service(keystone: &Keystone, lines: &str) -> Fresnel {
-    Fresnel::start(&format!(
-        "[paste_deploy]\nflavor = keystone\n[keystone_authtoken]\nauth_url = {}\n\
-         auth_type = password\nusername = glance\npassword = lab\nuser_domain_name = Default\n\
-         project_name = service\nproject_domain_name = Default\n[barbican]\n{lines}\n",
-        keystone.url()
-    ))
-}
-
-struct User<'a> {
-    service: &'a Fresnel,
-    token: String,
-}
-
-impl User<'_> {
-    fn ask(&self, request: Request) -> Response {
-        let request = request
-            .header("X-Auth-Token", &self.token)
-            .header("Accept", "application/json");
-        exchange(self.service.address, &request).unwrap()
-    }
-
-    /// An image that is signed so.
-    fn image(&self, signed: &Value, certificate: &str) -> String {
-        let mut image = json!({"disk_format": "raw", "container_format": "bare"});
-        for (name, value) in signed.as_object().unwrap() {
-            image[name] = value.clone();
-        }
-        image["img_signature_certificate_uuid"] = json!(certificate);
-        let created = self.ask(Request::new("POST", "/v2/images").body(image.to_string()));
-        assert_eq!(created.status, 201, "{}", text(&created));
-        created.json()["self"].as_str().unwrap().to_owned()
-    }
-
-    fn put(&self, target: &str, bytes: &[u8]) -> Response {
-        let request =
-            Request::new("PUT", target).header("Content-Type", "application/octet-stream");
-        self.ask(request.body(bytes))
-    }
-
-    fn show(&self, image: &str) -> Value {
-        self.ask(Request::new("GET", image)).json()
-    }
+/// What is signed so, by whoever has that certificate.
+fn certified(mut signed: Value, certificate: &str) -> Value {
+    signed["img_signature_certificate_uuid"] = json!(certificate);
+    signed
 }
 
 #[test]
@@ -74,9 +33,9 @@ fn a_certificate_is_found_by_the_catalog_and_asked_for_as_its_user() {
     };
     let author = Author::new("ECC_SECT571R1");
     let bytes = vec![7; 100_000];
-    let signed = author.sign("SHA-384", &bytes);
     let certificate = barbican.keep(&member.token, &author);
-    let image = member.image(&signed, &certificate);
+    let signed = certified(author.sign("SHA-384", &bytes), &certificate);
+    let image = member.image(&signed);
     let answer = member.put(&format!("{image}/file"), &bytes);
     assert_eq!(answer.status, 204, "{}", text(&answer));
     assert_eq!(member.show(&image)["status"], "active");
@@ -85,7 +44,7 @@ fn a_certificate_is_found_by_the_catalog_and_asked_for_as_its_user() {
         service: &service,
         token: keystone.token("alt-member"),
     };
-    let image = stranger.image(&signed, &certificate);
+    let image = stranger.image(&signed);
     let answer = stranger.put(&format!("{image}/file"), &bytes);
     let said = text(&answer);
     assert_eq!(answer.status, 400);
@@ -108,7 +67,7 @@ fn an_import_is_verified_with_what_its_user_could_read() {
     let certificate = barbican.keep(&member.token, &author);
     let bytes = vec![7; 100_000];
     for (signed, status) in [(&bytes[..], "active"), (&b"other"[..], "queued")] {
-        let image = member.image(&author.sign("SHA-256", signed), &certificate);
+        let image = member.image(&certified(author.sign("SHA-256", signed), &certificate));
         assert_eq!(member.put(&format!("{image}/stage"), &bytes).status, 204);
         let import = Request::new("POST", &format!("{image}/import"));
         let body = json!({"method": {"name": "glance-direct"}}).to_string();
@@ -130,7 +89,7 @@ fn without_barbican_nothing_that_is_signed_is_taken() {
         token: keystone.token("demo-member"),
     };
     let author = Author::new("ECC_SECP384R1");
-    let image = member.image(&author.sign("SHA-256", b"bytes"), &author.id);
+    let image = member.image(&certified(author.sign("SHA-256", b"bytes"), &author.id));
     let answer = member.put(&format!("{image}/file"), b"bytes");
     assert_eq!(answer.status, 400);
     let said = text(&answer);

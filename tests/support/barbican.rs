@@ -1,4 +1,4 @@
-//! The real Barbican of `tests/lab`, and what is put into it.
+//! The real Barbican of `tests/lab`, what is put into it, and users of a service that asks it.
 
 use std::net::SocketAddr;
 
@@ -6,10 +6,59 @@ use openssl::base64;
 use serde_json::{Value, json};
 
 use super::{
+    app::text,
+    keystone::Keystone,
     lab,
+    process::Fresnel,
     signing::Author,
     wire::{Request, Response, exchange},
 };
+
+/// A service behind that Keystone, with these lines of `[barbican]`.
+pub(crate) fn service(keystone: &Keystone, lines: &str) -> Fresnel {
+    Fresnel::start(&format!(
+        "[paste_deploy]\nflavor = keystone\n[keystone_authtoken]\nauth_url = {}\n\
+         auth_type = password\nusername = glance\npassword = lab\nuser_domain_name = Default\n\
+         project_name = service\nproject_domain_name = Default\n[barbican]\n{lines}\n",
+        keystone.url()
+    ))
+}
+
+/// A user of a service.
+pub(crate) struct User<'a> {
+    pub(crate) service: &'a Fresnel,
+    pub(crate) token: String,
+}
+
+impl User<'_> {
+    pub(crate) fn ask(&self, request: Request) -> Response {
+        let request = request
+            .header("X-Auth-Token", &self.token)
+            .header("Accept", "application/json");
+        exchange(self.service.address, &request).unwrap()
+    }
+
+    /// An image with those properties, raw and bare.
+    pub(crate) fn image(&self, properties: &Value) -> String {
+        let mut image = json!({"disk_format": "raw", "container_format": "bare"});
+        for (name, value) in properties.as_object().unwrap() {
+            image[name] = value.clone();
+        }
+        let created = self.ask(Request::new("POST", "/v2/images").body(image.to_string()));
+        assert_eq!(created.status, 201, "{}", text(&created));
+        created.json()["self"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn put(&self, target: &str, bytes: &[u8]) -> Response {
+        let request =
+            Request::new("PUT", target).header("Content-Type", "application/octet-stream");
+        self.ask(request.body(bytes))
+    }
+
+    pub(crate) fn show(&self, image: &str) -> Value {
+        self.ask(Request::new("GET", image)).json()
+    }
+}
 
 /// The instance that all tests share; it stays when they end.
 #[derive(Debug)]

@@ -217,7 +217,7 @@ impl KeyManager for Barbican {
         self.consumer(Method::DELETE, id, image, token).await
     }
 
-    async fn destroy(&self, id: &str, token: Option<&Secret>) -> Result<(), Error> {
+    async fn destroy(&self, id: &str, _: &ImageId, token: Option<&Secret>) -> Result<(), Error> {
         let url = format!("{}/{}", self.secrets().await?, checked(id)?);
         let guarded = |request: RequestBuilder| request.header(API_VERSION, GUARDED);
         let about = guarded(self.client.get(&url)).header(ACCEPT, JSON);

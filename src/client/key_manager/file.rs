@@ -1,6 +1,9 @@
 //! A directory of certificates, `<uuid>.pem` or `<uuid>.der`, and of keys, `<uuid>.key`. For places without
 //! Barbican.
 //!
+//! Every user may name every key, so none goes with an image unless whoever imported it said with which
+//! (`<uuid>.image`).
+//!
 //! A key lies there as it is, readable by the service's user and root alone. Wrapping it would need another
 //! key beside it, which whoever reads the one reads too.
 
@@ -57,6 +60,15 @@ const KEY: Kind = Kind {
     closed: READING,
 };
 
+/// The image with which a key goes.
+const BINDING: Kind = Kind {
+    endings: &["image"],
+    bytes_max: IMAGE_BYTES_MAX,
+    closed: WRITING,
+};
+/// An image's id has no more bytes.
+const IMAGE_BYTES_MAX: usize = 36;
+
 /// The directory. It is read at every request, so that what is put there counts at once.
 #[derive(Clone, Debug)]
 pub struct Keyring {
@@ -84,18 +96,35 @@ impl Keyring {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700).create(&self.folder)?;
         check(&File::open(&self.folder)?, false, &WRITING)?;
-        let path = self.key(&id);
-        let draft = self.folder.join(format!(".{id}.{}", std::process::id()));
-        let written = write_new(&draft, passphrase).and_then(|()| {
+        self.add(&format!("{id}.key"), passphrase)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => refuse(format!("there is a key of the id {id}")),
+                _ => error,
+            })
+    }
+
+    /// Has a key go with an image, from which nothing takes it away again.
+    ///
+    /// # Errors
+    /// An id that has no key, or whose key goes with an image, and the filesystem's.
+    pub fn bind(&self, id: &str, image: &ImageId) -> io::Result<()> {
+        let id = checked(id).map_err(|_| missing(id))?;
+        if !self.key(&id).exists() {
+            return Err(missing(&id));
+        }
+        self.add(&format!("{id}.image"), image.as_str().as_bytes())
+    }
+
+    /// A new file in the directory, all of it or nothing.
+    fn add(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let draft = self.folder.join(format!(".{name}.{}", std::process::id()));
+        let written = write_new(&draft, bytes).and_then(|()| {
             // A link refuses to replace.
-            fs::hard_link(&draft, &path)?;
+            fs::hard_link(&draft, self.folder.join(name))?;
             File::open(&self.folder)?.sync_all()
         });
         fs::remove_file(&draft).or_else(gone)?;
-        written.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => refuse(format!("there is a key of the id {id}")),
-            _ => error,
-        })
+        written
     }
 
     /// Keeps the passphrase of a key under another id too, which has none yet.
@@ -144,7 +173,8 @@ impl Keyring {
         let len = file.metadata()?.len().min(KEY_BYTES_MAX as u64);
         file.write_all(&[0; KEY_BYTES_MAX][..len as usize])?;
         file.sync_all()?;
-        fs::remove_file(path)
+        fs::remove_file(&path)?;
+        fs::remove_file(path.with_extension("image")).or_else(gone)
     }
 
     fn key(&self, id: &str) -> PathBuf {
@@ -200,10 +230,26 @@ impl KeyManager for Keyring {
         checked(id).map(drop)
     }
 
-    /// Every user may name every key, so none may destroy one.
-    async fn destroy(&self, _: &str, _: Option<&Secret>) -> Result<(), Error> {
-        let reason = "keys of a directory are only deleted by fresnel key delete";
-        Err(Error::Unavailable(reason.to_owned()))
+    async fn destroy(&self, id: &str, image: &ImageId, _: Option<&Secret>) -> Result<(), Error> {
+        let (id, image) = (checked(id)?, image.clone());
+        let keyring = self.clone();
+        let destroyed = spawn_blocking(move || {
+            let bound = match read(&keyring.folder, &id, &BINDING) {
+                Err(Error::NotFound) => return Err(Error::Unbound),
+                bound => bound?,
+            };
+            if *bound != image.as_str().as_bytes() {
+                return Err(Error::Unbound);
+            }
+            let deleted = keyring.delete(&id);
+            deleted.map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => Error::NotFound,
+                _ => Error::Unavailable(error.to_string()),
+            })
+        });
+        destroyed
+            .await
+            .expect("removing a file does not panic, and is not cancelled")
     }
 }
 
@@ -327,6 +373,24 @@ mod tests {
         keyring.delete(ID).unwrap();
         assert_eq!(read(&keyring.folder, ID, &KEY), Err(Error::NotFound));
         assert!(keyring.delete(ID).is_err() && keyring.keys().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_key_goes_with_the_image_that_it_was_bound_to_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let keyring = Keyring::new(folder.path().join("keyring"));
+        let (own, other) = (ImageId::random(), ImageId::random());
+        assert!(keyring.bind(ID, &own).is_err());
+        keyring.import(ID, b"hunter2").unwrap();
+        let unbound = keyring.destroy(ID, &own, None).await;
+        assert_eq!(unbound, Err(Error::Unbound));
+        keyring.bind(ID, &own).unwrap();
+        assert!(keyring.bind(ID, &other).is_err());
+        let others = keyring.destroy(ID, &other, None).await;
+        assert_eq!(others, Err(Error::Unbound));
+        assert_eq!(keyring.keys().unwrap(), [ID]);
+        keyring.destroy(ID, &own, None).await.unwrap();
+        assert_eq!(fs::read_dir(&keyring.folder).unwrap().count(), 0);
     }
 
     #[tokio::test]

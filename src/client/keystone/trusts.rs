@@ -12,8 +12,6 @@ use tracing::debug;
 use super::{Access, Error, Scope, Session};
 use crate::base::secret::Secret;
 
-/// Keystone itself lets nobody use a trust after so long.
-const LASTS: Duration = Duration::from_secs(24 * 3600);
 /// The role by which others know a service, whose token stands beside one that is over.
 const SERVICE_ROLE: &str = "service";
 
@@ -29,12 +27,13 @@ impl Trusts {
         Self { session }
     }
 
-    /// Makes a trust of the token's user, for its project and with its roles there. None: the token is not
-    /// one that may, as that of an application credential, or there are no trusts here.
+    /// Makes a trust of the token's user, for its project and with its roles there, that Keystone itself
+    /// lets nobody use after `lasts`. None: the token is not one that may, as that of an application
+    /// credential, or there are no trusts here.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn make(&self, token: &Secret) -> Result<Option<String>, Error> {
+    pub async fn make(&self, token: &Secret, lasts: Duration) -> Result<Option<String>, Error> {
         let Some(trustee) = self.session.trustee().await? else {
             return Ok(None);
         };
@@ -47,7 +46,7 @@ impl Trusts {
         if about.status != StatusCode::OK {
             return refused(about.status);
         }
-        let Some(trust) = trust(&about.json()?["token"], &trustee) else {
+        let Some(trust) = trust(&about.json()?["token"], &trustee, lasts) else {
             return Ok(None);
         };
         let path = "/OS-TRUST/trusts";
@@ -127,11 +126,11 @@ fn refused(status: StatusCode) -> Result<Option<String>, Error> {
 }
 
 /// What is asked for; none for a token that is for no project.
-fn trust(token: &Value, trustee: &str) -> Option<Value> {
+fn trust(token: &Value, trustee: &str, lasts: Duration) -> Option<Value> {
     let project = token["project"]["id"].as_str()?;
     let roles = token["roles"].as_array()?.iter();
     let roles: Vec<Value> = roles.map(|role| json!({"id": role["id"]})).collect();
-    let until = Utc::now() + LASTS;
+    let until = Utc::now() + lasts;
     Some(json!({"trust": {
         "trustor_user_id": token["user"]["id"],
         "trustee_user_id": trustee,
@@ -150,7 +149,7 @@ mod tests {
     fn a_trust_is_for_a_project_and_the_roles_there() {
         let mut token = json!({"user": {"id": "u"}, "project": {"id": "p"},
                                "roles": [{"id": "r1", "name": "member"}, {"id": "r2"}]});
-        let asked = &trust(&token, "us").unwrap()["trust"];
+        let asked = &trust(&token, "us", Duration::from_secs(3600)).unwrap()["trust"];
         assert_eq!(asked["roles"], json!([{"id": "r1"}, {"id": "r2"}]));
         assert_eq!(asked["trustor_user_id"], "u");
         assert_eq!(
@@ -158,6 +157,6 @@ mod tests {
             (&json!("us"), &json!("p"))
         );
         token["project"] = Value::Null;
-        assert_eq!(trust(&token, "us"), None);
+        assert_eq!(trust(&token, "us", Duration::ZERO), None);
     }
 }

@@ -36,13 +36,19 @@ pub enum JobKind {
     Digest,
     /// Puts an image into its stores. Its id is that of the task and of the lock on the image.
     Import,
+    /// Destroys the keys of a deleted image, once its data is gone.
+    Keys,
 }
 
 impl JobKind {
     /// Every kind that this version knows.
-    pub const ALL: [Self; 2] = [Self::Digest, Self::Import];
+    pub const ALL: [Self; 3] = [Self::Digest, Self::Import, Self::Keys];
 
-    const TEXT: [(Self, &'static str); 2] = [(Self::Digest, "digest"), (Self::Import, "import")];
+    const TEXT: [(Self, &'static str); 3] = [
+        (Self::Digest, "digest"),
+        (Self::Import, "import"),
+        (Self::Keys, "keys"),
+    ];
 
     /// The text of the column.
     pub fn as_str(self) -> &'static str {
@@ -247,10 +253,11 @@ fn delete(dialect: Dialect, id: JobId, node: NodeId) -> Sql {
     sql
 }
 
-/// Nobody works on it, and its time has come.
+/// Nobody works on it, and its time has come: not while the image's data waits for the scrubber.
 fn free(dialect: Dialect) -> String {
     format!(
-        "not_before_us <= {} AND NOT {}",
+        "not_before_us <= {} AND NOT {} AND NOT EXISTS (SELECT 1 FROM images i \
+         WHERE i.id = fresnel_jobs.image_id AND i.status = 'pending_delete')",
         dialect.clock_us(),
         lease_holds(dialect)
     )

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{NaiveDateTime, Utc};
 
 use super::{
-    Db,
+    Db, NewJob,
     dialect::Dialect,
     error::{Error, Result},
     job,
@@ -16,6 +16,9 @@ use crate::model::{Image, ImageId, Location, LocationStatus, Status};
 
 /// The property that is Glance's import lock: only a locked operation of its own may change it.
 pub(super) const IMPORT_LOCK: &str = "os_glance_import_task";
+
+/// What is deleted with its image, and restored.
+pub(super) const CHILDREN: [&str; 3] = ["image_properties", "image_members", "image_tags"];
 
 impl Db {
     /// Writes a new image with its children: one round trip without properties, tags and
@@ -68,21 +71,24 @@ impl Db {
     /// [`Error::Conflict`] when the status is another by now; [`Error::NotFound`] when the image
     /// is gone.
     pub async fn image_delete(&self, image: &Image) -> Result<()> {
-        self.delete(image, Status::Deleted, LocationStatus::Deleted)
-            .await
+        let (to, locations) = (Status::Deleted, LocationStatus::Deleted);
+        transact!(self.pool, |t| { delete(t, image, to, locations).await })
     }
 
-    /// [`Db::image_delete`] of an image whose data is left to the scrubber.
+    /// [`Db::image_delete`] of an image whose data is left to the scrubber, and what is to be done when that
+    /// is gone.
     ///
     /// # Errors
     /// As there.
-    pub async fn image_delete_later(&self, image: &Image) -> Result<()> {
-        self.delete(image, Status::PendingDelete, LocationStatus::PendingDelete)
-            .await
-    }
-
-    async fn delete(&self, image: &Image, to: Status, locations: LocationStatus) -> Result<()> {
-        transact!(self.pool, |t| { delete(t, image, to, locations).await })
+    pub async fn image_delete_later(&self, image: &Image, then: Option<&NewJob>) -> Result<()> {
+        let (to, locations) = (Status::PendingDelete, LocationStatus::PendingDelete);
+        transact!(self.pool, |t| {
+            delete(t, image, to, locations).await?;
+            match then {
+                Some(then) => job::add(t, then).await,
+                None => Ok(()),
+            }
+        })
     }
 }
 
@@ -111,7 +117,7 @@ pub(super) async fn delete(
     );
     sql.bind(locations.as_str()).bind(now).bind(now).bind(id);
     t.execute(&sql).await?;
-    for table in ["image_properties", "image_members", "image_tags"] {
+    for table in CHILDREN {
         let mut sql = Sql::new(format!(
             "UPDATE {table} SET deleted = true, deleted_at = ?, updated_at = ? \
              WHERE image_id = ? AND deleted = false"

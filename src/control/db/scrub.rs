@@ -9,6 +9,7 @@ use super::{
     error::{Error, Result},
     pool::transact,
     rows::cell,
+    save::CHILDREN,
     sql::Sql,
 };
 use crate::model::{Attempt, Image, ImageId, Location, LocationStatus, Status};
@@ -176,8 +177,9 @@ impl Db {
         id.map(|id| Ok(ImageId::new(id?))).collect()
     }
 
-    /// Makes an image of `pending_delete` active again, with the data that is still there. False: it
-    /// is not in that status, or nothing is left of its data. Glance forgets the locations.
+    /// Makes an image of `pending_delete` active again, with the data that is still there, and what was
+    /// deleted with it. False: it is not in that status, or nothing is left of its data. Glance forgets the
+    /// locations, and the properties without which nobody can open what is encrypted.
     ///
     /// # Errors
     /// Only those of the database.
@@ -185,6 +187,9 @@ impl Db {
         let now = self.ago(Duration::ZERO);
         let id = image.as_str();
         transact!(self.pool, |t| {
+            let mut sql = Sql::new("SELECT deleted_at FROM images WHERE id = ?");
+            let rows = t.fetch(sql.bind(id)).await?;
+            let deleted_at = rows.first().map_or(Ok(None), |row| row.time(0))?;
             let mut sql = Sql::new(
                 "UPDATE images SET status = ?, deleted = false, deleted_at = NULL, updated_at = ? \
                  WHERE id = ? AND status = ? AND EXISTS (SELECT 1 FROM image_locations l \
@@ -201,6 +206,17 @@ impl Db {
                  AND status = 'pending_delete'",
             );
             t.execute(sql.bind(now).bind(id)).await?;
+            let Some(deleted_at) = deleted_at else {
+                return Ok(true);
+            };
+            let deleted_at = t.dialect().stored(deleted_at);
+            for table in CHILDREN {
+                let mut sql = Sql::new(format!(
+                    "UPDATE {table} SET deleted = false, deleted_at = NULL, updated_at = ? \
+                     WHERE image_id = ? AND deleted = true AND deleted_at = ?"
+                ));
+                t.execute(sql.bind(now).bind(id).bind(deleted_at)).await?;
+            }
             Ok(true)
         })
     }

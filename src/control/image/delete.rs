@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use super::ATTEMPTS_MAX;
 use crate::{
     base::secret::Secret,
-    control::{Caller, Control, Error, Result, Rule, db, import::LOCK},
+    control::{Caller, Control, Error, Result, Rule, db, encryption::Leaving, import::LOCK},
     model::{Image, ImageId, Location, LocationStatus, Status, location},
     store,
 };
@@ -33,6 +33,7 @@ impl Control {
                 return Err(Error::Protected(image.id));
             }
             let waits = self.settings.delayed_delete && !image.locations.is_empty();
+            let mut keys = Leaving::of(&image);
             image.status.transition(match waits {
                 true => Status::PendingDelete,
                 false => Status::Deleted,
@@ -40,8 +41,12 @@ impl Control {
             if !caller.owns(&image) {
                 return Err(Error::NothingToDelete(image.id));
             }
+            let mut later = None;
             let deleted = match waits {
-                true => self.db.image_delete_later(&image).await,
+                true => {
+                    later = self.keys_later(id, &keys, token).await;
+                    self.db.image_delete_later(&image, later.as_ref()).await
+                }
                 false => {
                     self.remove_data(&image).await?;
                     self.db.image_delete(&image).await
@@ -52,7 +57,13 @@ impl Control {
                     self.leases.image_deleted(id);
                     self.end_import(&image).await;
                     self.uncache(id).await;
-                    self.leave_keys(&image, !waits, token).await;
+                    if waits || !self.has_stores(&image) {
+                        keys = keys.without_destroying();
+                    }
+                    if later.is_none() {
+                        // What fails is in the log, as with Glance.
+                        drop(self.leave_keys(id, &keys, token).await);
+                    }
                     info!(image.id = %id, "Deleted image {id}");
                     return Ok(());
                 }
@@ -79,6 +90,12 @@ impl Control {
         {
             warn!(image.id = %image.id, %error, "Could not remove staged data yet");
         }
+    }
+
+    /// Whether all data was where it could be removed.
+    fn has_stores(&self, image: &Image) -> bool {
+        let mut locations = image.locations.iter();
+        locations.all(|location| self.store_of(location).is_some())
     }
 
     async fn remove_data(&self, image: &Image) -> Result<()> {
