@@ -6,6 +6,8 @@ mod located;
 
 use std::time::Duration;
 
+use fresnel::client::key_manager::Keyring;
+
 use crate::support::{
     cinder::Cinder,
     images::{MIB, content, show, text},
@@ -14,6 +16,9 @@ use crate::support::{
     wait_until,
     wire::Payload,
 };
+
+/// Of the key of a store that encrypts.
+const KEY: &str = "6b5d1c5e-6a0c-4d55-9b8e-6f7f6f1f2a01";
 
 /// What is left of an attempt is gone by then: Cinder removes a volume in seconds.
 const CLEAN_LIMIT: Duration = Duration::from_secs(90);
@@ -64,6 +69,30 @@ fn an_image_is_uploaded_read_in_ranges_and_deleted() {
     rig.ranges_are_read(&content(18 * MIB + 3, 1));
     let image = rig.create();
     rig.takes_another_upload(&image);
+}
+
+/// A store that encrypts may be one of volumes: what Cinder has is a container, and noted as its owner's.
+#[test]
+#[ignore = "needs Cinder: make cinder"]
+fn what_rests_in_a_volume_may_be_encrypted() {
+    let cinder = Cinder::shared();
+    let node = Fresnel::start_after(&[], |folder| {
+        let keyring = Keyring::new(folder.join("keyring"));
+        keyring.import(KEY, b"hunter2").unwrap();
+        format!("{}fresnel_encryption_key = {KEY}\n", cinder.store())
+    });
+    let rig = Rig { node, cinder };
+    let bytes = content(18 * MIB + 3, 3);
+    let image = rig.image(&bytes);
+    assert!(rig.download(&image) == bytes);
+    let volumes = rig.cinder.volumes(&image);
+    let noted = &volumes[0]["metadata"]["image_owner"];
+    assert_eq!(*noted, show(rig.node.address, &image)["owner"]);
+    let exported = rig.cinder.export(&text(&volumes[0]["id"]));
+    assert_eq!(exported[..6], *b"LUKS\xba\xbe");
+    let is_there = |start: &[u8]| exported.windows(64).any(|bytes| bytes == start);
+    assert!(!is_there(&bytes[..64]) && !is_there(&bytes[8 * MIB..][..64]));
+    assert_eq!(rig.delete(&image).status, 204);
 }
 
 /// The volume of an upload whose process was killed goes, whatever had it attached, and the image takes another.

@@ -4,6 +4,7 @@ mod at_rest;
 mod barbican;
 mod ceph;
 mod commands;
+mod consumers;
 mod peers;
 mod staged;
 mod uploads;

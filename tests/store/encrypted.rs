@@ -6,9 +6,10 @@ use fresnel::{
     base::secret::Passphrase,
     buf::{Chunk, Pool},
     data::encrypt::{EncryptedStore, Vault},
-    model::{Attempt, ByteRange, ImageId, StoreId},
-    store::{Error, Store, conformance, file::FileIoChoice, memory::MemoryStore},
+    model::{Attempt, ByteRange, ImageId, ProjectId, StoreId},
+    store::{Entry, Error, Store, conformance, file::FileIoChoice, memory::MemoryStore},
 };
+use tokio::sync::mpsc;
 
 use super::{assert_empty, open};
 
@@ -32,6 +33,25 @@ async fn files_that_are_encrypted_conform() {
     let inner = open(dir.path(), FileIoChoice::Auto);
     conformance::all(&encrypted(Arc::new(inner))).await;
     assert_empty(dir.path());
+}
+
+/// Cinder's notes it beside the bytes.
+#[tokio::test]
+async fn the_store_behind_hears_whose_an_image_is() {
+    let inner = Arc::new(MemoryStore::new(StoreId::new("memory")));
+    let store = encrypted(inner.clone());
+    let image = ImageId::random();
+    let intent = store.intend(&image, Attempt::random(), None);
+    let mut intent = intent.await.unwrap();
+    intent.owner = Some(ProjectId::new("p1"));
+    let writer = store.writer(&intent, None).await.unwrap();
+    let (sender, mut listed) = mpsc::channel(1);
+    inner.list(sender).await.unwrap();
+    let Some(Entry::Draft(draft)) = listed.recv().await else {
+        panic!("a draft is there");
+    };
+    assert_eq!(draft, intent);
+    writer.abort().await.unwrap();
 }
 
 #[tokio::test]
