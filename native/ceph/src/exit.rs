@@ -1,6 +1,11 @@
 //! The end of the process: it waits for the connections that are just being ended. librados' threads use
 //! static objects of its libraries to their last, and those are destroyed at exit.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "parking_lot waits by thread-locals, which are gone at exit"
+)]
+
 use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
