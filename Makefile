@@ -18,6 +18,10 @@ functional: lab # Glance's own functional API tests, as published, against the s
 	cargo build
 	"$$(tests/lab/venv suites)/bin/python" -W ignore tests/functional/run.py
 
+glare: lab # Glare's own API tests, as published, against artifacts
+	cargo build
+	"$$(tests/lab/venv glare)/bin/python" -W ignore tests/glare/run.py
+
 tempest: lab # Tempest's image tests and glance-tempest-plugin's, as published, with a real Keystone
 	cargo build
 	tests/tempest/run
@@ -90,4 +94,4 @@ lab-down: # ends them
 tools: # what building and testing need beside Rust
 	tests/lab/packages build-essential curl perl qemu-utils cryptsetup-bin
 
-.PHONY: run demo test built functional tempest swift imports barbican cinder reference lint bench bench-rbd bench-s3 bench-cache fuzz sanitize deny lab lab-down tools
+.PHONY: run demo test built functional glare tempest swift imports barbican cinder reference lint bench bench-rbd bench-s3 bench-cache fuzz sanitize deny lab lab-down tools

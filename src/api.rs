@@ -1,6 +1,7 @@
 //! The API of Glance 33, `/v2` and what stands around it (reference A.1, A.2): parse, ask control,
 //! render. The only layer that knows routes and statuses.
 
+pub mod artifacts;
 pub mod cors;
 pub mod error;
 pub mod extract;
@@ -254,6 +255,16 @@ const ROUTES: &[Route] = &[
     Route::lax("/info/usage", &[Endpoint::new("GET", to!(discovery::usage), discovery::USAGE)]),
 ];
 
+/// The tables of a site, each with what stands before its paths.
+const TABLES: [(&str, &[Route]); 2] = [("/v2", ROUTES), ("", artifacts::ROUTES)];
+
+fn tables(artifacts: bool) -> &'static [(&'static str, &'static [Route])] {
+    match artifacts {
+        true => &TABLES,
+        false => &TABLES[..1],
+    }
+}
+
 /// The one path that stands before every filter.
 const HEALTHCHECK: &str = "/healthcheck";
 
@@ -287,7 +298,8 @@ impl Api {
             &control.settings.container_formats,
             settings.image_schema_json.as_deref(),
         )?;
-        let openapi = openapi::document(ROUTES, &schemas, control.auth.asks());
+        let tables = tables(control.settings.artifacts.enabled);
+        let openapi = openapi::document(tables, &schemas, control.auth.asks());
         Ok(Self {
             control,
             plane,
@@ -327,12 +339,15 @@ impl Api {
         if head.method == Method::OPTIONS {
             return Answer::of("preflight", Response::new(Body::empty()));
         }
+        if artifacts::serves(self, &path) {
+            return artifacts::answer(self, head, body, scheme, &path).await;
+        }
         let Some(path) = versions::negotiate(self, &head, &path) else {
             let document = versions::document(self, &head, &scheme, StatusCode::MULTIPLE_CHOICES);
             return Answer::of("/", document);
         };
         let asked = Asked::of(&head);
-        let (caller, token, id) = match self.caller(&mut head, path).await {
+        let (caller, token, id) = match self.caller(&mut head, &format!("/v2{path}")).await {
             Ok(known) => known,
             Err(error) => return Answer::of("/v2", error.render(&asked, "")),
         };
@@ -359,12 +374,11 @@ impl Api {
     ) -> Result<(Caller, Option<Secret>, String)> {
         let shown = identity::take(&mut head.headers);
         let id = self.request_id(head);
-        let path = format!("/v2{path}");
         let presented = Presented {
             user_token: shown.user.as_ref().map(Secret::expose),
             service_token: shown.service.as_ref().map(Secret::expose),
             method: head.method.as_str(),
-            path: &path,
+            path,
         };
         let known_id = id.as_deref().unwrap_or_default().to_owned();
         let caller = self.control.authenticate(presented, known_id).await?;

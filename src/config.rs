@@ -8,6 +8,7 @@
 //! files -> dialect -> reader (older names, substitution, types, bounds) -> sections -> Config
 //! ```
 
+mod artifacts;
 mod cache;
 mod database;
 mod default;
@@ -235,9 +236,7 @@ fn from_files(
     let images = default::Images::read(&mut reader, &["DEFAULT"]);
     let formats = image_format::ImageFormat::read(&mut reader, &["image_format"]);
     let fresnel = fresnel::Fresnel::read(&mut reader, &["fresnel"]);
-    if fresnel.data_dir.is_empty() {
-        reader.refuse("fresnel", "data_dir", "must name a directory");
-    }
+    fresnel.check(&mut reader);
     let keystone = keystone::read(&mut reader, role, &mut warnings);
     let keys = key_manager::read(&mut reader, &fresnel, &keystone, &mut warnings);
     let http = listen.settings(&mut reader, &fresnel, keystone.tokens.is_some());
@@ -257,6 +256,7 @@ fn from_files(
         api.public_endpoint.as_ref(),
         &mut warnings,
     );
+    let artifacts = artifacts::read(&mut reader, &fresnel, &stores);
     warnings.extend(web::warning(&reader, &web, &stores, &import));
     warnings.extend(unsupported::warnings(&reader, &stores));
     let findings = reader.finish();
@@ -291,7 +291,7 @@ fn from_files(
         rbd_window_bytes: fresnel.rbd_window_mib as usize * MIB,
         lease: Duration::from_secs(fresnel.lease_seconds.into()),
         drain: Duration::from_secs(fresnel.drain_seconds.into()),
-        control: control_settings(images, formats, fresnel, import, &stores),
+        control: control_settings(images, formats, fresnel, import, artifacts, &stores),
         stores,
     })
 }
@@ -337,6 +337,7 @@ fn control_settings(
     formats: image_format::ImageFormat,
     fresnel: fresnel::Fresnel,
     import: crate::control::import::Settings,
+    artifacts: crate::control::artifact::Settings,
     stores: &Stores,
 ) -> crate::control::Settings {
     crate::control::Settings {
@@ -371,6 +372,7 @@ fn control_settings(
             trusted: fresnel.trusted_certificate_ids,
         },
         import,
+        artifacts,
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Every operation reads the same way: load, allow, check, move the status, persist.
 
+pub mod artifact;
 mod attempts;
 pub mod auth;
 pub mod cache;

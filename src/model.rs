@@ -2,6 +2,7 @@
 //!
 //! Every string of a client or a database row is parsed into these types once, at the edge.
 
+pub mod artifact;
 pub mod digest;
 pub mod id;
 pub mod image;

@@ -12,6 +12,7 @@ use fresnel::client::amqp::frame::{self, Frame};
 use fresnel::client::s3::answer::Leaves;
 use fresnel::client::web::Uri;
 use fresnel::config::dialect;
+use fresnel::control::artifact::{ListRequest, Types, check_list};
 use fresnel::control::metadef::CatalogFile;
 use fresnel::control::policy::{file as policy_file, parse as policy_rule};
 use fresnel::control::protect::{Format, Protections};
@@ -30,6 +31,7 @@ pub type Target = fn(&[u8]);
 /// Every target by its name.
 pub const TARGETS: &[(&str, Target)] = &[
     ("amqp", amqp),
+    ("artifacts", artifacts),
     ("cache", cache),
     ("config", config),
     ("container", container),
@@ -258,6 +260,29 @@ pub fn patch(data: &[u8]) {
     });
     for version in [json_patch::Version::V2_0, json_patch::Version::V2_1] {
         let _ = black_box(json_patch::parse(version, data, &SCHEMAS));
+    }
+}
+
+/// A type of artifacts, and what a list of artifacts may ask: a line each, `name=value`.
+pub fn artifacts(data: &[u8]) {
+    static TYPES: LazyLock<Types> =
+        LazyLock::new(|| Types::new(&["images".to_owned()], &[]).expect("they are compiled in"));
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Err(wrong) = Types::new(&[], &[text.to_owned()]) {
+        assert!(!wrong.is_empty());
+    }
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    let request = ListRequest {
+        filters: pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        ..ListRequest::default()
+    };
+    let images = TYPES.get("images").expect("it was enabled");
+    if let Err(refusal) = check_list(images, &request) {
+        assert!(!refusal.to_string().is_empty());
     }
 }
 

@@ -10,7 +10,7 @@ use ::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts
 
 use super::schema::Violation;
 use crate::{
-    control::{self, Error as E, cache, db, import, location::Refusal, metadef},
+    control::{self, Error as E, artifact, cache, db, import, location::Refusal, metadef},
     data::{self, StoreError},
     http::{self, Response},
     model::RangeError,
@@ -128,6 +128,17 @@ impl Asked {
     }
 }
 
+/// What there is to tell of an error.
+pub(super) struct Told {
+    pub(super) status: StatusCode,
+    /// webob's words for the status.
+    pub(super) explanation: String,
+    /// Its own text; empty where that is for the log alone.
+    pub(super) text: String,
+    /// Beside those of every answer.
+    pub(super) header: Option<(HeaderName, HeaderValue)>,
+}
+
 /// Where the error's own text goes in webob's template; the status's own text takes the other
 /// place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,13 +165,33 @@ impl Error {
         Self::BadRequest(text.into())
     }
 
-    /// The response. Failures of our own are logged here, once, under the request's id.
-    pub fn render(&self, asked: &Asked, request_id: &str) -> Response {
+    /// The same for whoever renders it otherwise.
+    pub(super) fn tell(&self, asked: &Asked, request_id: &str) -> Told {
         let (status, place) = self.verdict();
+        self.log(status, request_id);
+        let text = match place {
+            Explanation | Detail => self.to_string(),
+            Log => String::new(),
+        };
+        Told {
+            status,
+            explanation: self.default_explanation(status, asked).into_owned(),
+            text,
+            header: self.header(),
+        }
+    }
+
+    fn log(&self, status: StatusCode, request_id: &str) {
         if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
             let cause = chain(self);
             tracing::error!(request.id = request_id, %status, "{cause}");
         }
+    }
+
+    /// The response. Failures of our own are logged here, once, under the request's id.
+    pub fn render(&self, asked: &Asked, request_id: &str) -> Response {
+        let (status, place) = self.verdict();
+        self.log(status, request_id);
         let text = self.to_string();
         let default = self.default_explanation(status, asked);
         let (explanation, detail) = match place {
@@ -292,11 +323,12 @@ impl Error {
     }
 }
 
+const UNAVAILABLE: Verdict = (StatusCode::SERVICE_UNAVAILABLE, Explanation);
+
 fn of_control(error: &E) -> Verdict {
     match error {
         E::Unauthenticated { .. } => (StatusCode::UNAUTHORIZED, Log),
-        E::IdentityUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
-        E::MediaDenied => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
+        E::IdentityUnavailable(_) | E::MediaDenied => UNAVAILABLE,
         E::ReadOnly | E::ForeignOwner(_) => (StatusCode::FORBIDDEN, Detail),
         E::Denied(_)
         | E::NotOwner
@@ -358,6 +390,7 @@ fn of_control(error: &E) -> Verdict {
         E::Cache(refusal) => of_cache(*refusal),
         E::Import(refusal) => of_import(refusal),
         E::Metadef(refusal) => of_metadef(refusal),
+        E::Artifact(refusal) => of_artifact(refusal),
         E::Crashed | E::Staged(_) => (StatusCode::INTERNAL_SERVER_ERROR, Log),
         E::Store(error) => of_store(error),
         E::Data(error) => of_data(error),
@@ -462,6 +495,27 @@ fn of_metadef(refusal: &metadef::Refusal) -> Verdict {
     (status, Explanation)
 }
 
+fn of_artifact(refusal: &artifact::Refusal) -> Verdict {
+    use artifact::Refusal as R;
+    let status = match refusal {
+        R::Invalid(_) => StatusCode::BAD_REQUEST,
+        R::Denied(_)
+        | R::Foreign
+        | R::Anonymous
+        | R::ReadOnlyType
+        | R::State(_)
+        | R::TooMany(_) => StatusCode::FORBIDDEN,
+        R::UnknownType(_) | R::NotFound(_) | R::NoBlob(_) => StatusCode::NOT_FOUND,
+        R::ApiVersion(_) => StatusCode::NOT_ACCEPTABLE,
+        R::Duplicate | R::Filling | R::Taken(_) | R::Overtaken | R::NotReady(_) => {
+            StatusCode::CONFLICT
+        }
+        R::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        R::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    };
+    (status, Explanation)
+}
+
 /// Outside uploads and downloads, which word a store's failure themselves.
 fn of_store(error: &StoreError) -> Verdict {
     match error {
@@ -513,6 +567,7 @@ fn of_db(error: &db::Error) -> Verdict {
         | db::Error::Taken
         | db::Error::NotFound
         | db::Error::OverQuota(_)
+        | db::Error::OverArtifacts(_)
         | db::Error::MarkerUnknown
         | db::Error::MarkerHidden
         | db::Error::Corrupt { .. }

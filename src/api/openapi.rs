@@ -27,7 +27,11 @@ Every answer bears the request's id in `X-Openstack-Request-Id`; a request may b
 Beside `/v2` there are `/versions` and `/healthcheck`, which ask nobody for a token.";
 
 /// The document. Where nobody is asked for a token it knows none.
-pub(super) fn document(routes: &[Route], schemas: &Schemas, asks_for_tokens: bool) -> Value {
+pub(super) fn document(
+    tables: &[(&str, &[Route])],
+    schemas: &Schemas,
+    asks_for_tokens: bool,
+) -> Value {
     let tags = GROUPS
         .iter()
         .map(|(_, title, about)| json!({"name": title, "description": about}));
@@ -41,7 +45,7 @@ pub(super) fn document(routes: &[Route], schemas: &Schemas, asks_for_tokens: boo
         },
         "servers": [{"url": "/"}],
         "tags": Value::from_iter(tags),
-        "paths": paths(routes, asks_for_tokens),
+        "paths": paths(tables, asks_for_tokens),
         "components": {
             "schemas": bodies(schemas),
             "responses": refusals(),
@@ -63,8 +67,11 @@ pub(super) fn document(routes: &[Route], schemas: &Schemas, asks_for_tokens: boo
     document
 }
 
-fn paths(routes: &[Route], asks_for_tokens: bool) -> Value {
-    let paths = routes.iter().map(|route| {
+fn paths(tables: &[(&str, &[Route])], asks_for_tokens: bool) -> Value {
+    let routes = tables.iter();
+    let routes =
+        routes.flat_map(|(before, routes)| routes.iter().map(move |route| (before, route)));
+    let paths = routes.map(|(before, route)| {
         let mut item = Map::new();
         let named = path_parameters(route.path);
         if !named.is_empty() {
@@ -74,7 +81,7 @@ fn paths(routes: &[Route], asks_for_tokens: bool) -> Value {
             let method = endpoint.method.to_lowercase();
             item.insert(method, operation(endpoint, asks_for_tokens));
         }
-        (format!("/v2{}", route.path), Value::Object(item))
+        (format!("{before}{}", route.path), Value::Object(item))
     });
     Value::Object(paths.collect())
 }
@@ -325,16 +332,20 @@ fn new_image(image: &Value) -> Value {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{super::ROUTES, *};
+    use super::{super::TABLES, *};
 
     pub(super) fn whole() -> Value {
         let formats = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let schemas = Schemas::new(&formats("raw qcow2"), &formats("bare"), None).unwrap();
-        document(ROUTES, &schemas, true)
+        document(&TABLES, &schemas, true)
+    }
+
+    fn routes() -> impl Iterator<Item = &'static Route> {
+        TABLES.into_iter().flat_map(|(_, routes)| routes)
     }
 
     fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-        ROUTES.iter().flat_map(|route| route.endpoints)
+        routes().flat_map(|route| route.endpoints)
     }
 
     /// Where every `$ref` leads.
@@ -374,7 +385,7 @@ mod tests {
 
     #[test]
     fn every_name_in_a_path_and_every_group_is_described() {
-        for route in ROUTES {
+        for route in routes() {
             for parameter in path_parameters(route.path) {
                 assert_ne!(
                     parameter["description"], "",
@@ -412,7 +423,7 @@ mod tests {
     #[test]
     fn a_site_without_tokens_has_none_in_its_reference() {
         let schemas = Schemas::new(&[], &[], None).unwrap();
-        let open = document(ROUTES, &schemas, false);
+        let open = document(&TABLES[..1], &schemas, false);
         assert_eq!(open.get("security"), None);
         assert_eq!(
             open["paths"]["/v2/images"]["get"]["responses"].get("401"),

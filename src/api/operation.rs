@@ -181,7 +181,7 @@ impl Parameter {
 pub(super) const REFUSALS: [u16; 5] = [400, 401, 431, 500, 503];
 
 /// What a status means, whatever the endpoint. The causes of each are in docs/ERRORS.md.
-pub(super) const STATUSES: [(u16, &str); 17] = [
+pub(super) const STATUSES: [(u16, &str); 18] = [
     (400, "The request makes no sense; the text says why."),
     (401, "The token is missing, unknown or over."),
     (
@@ -193,6 +193,10 @@ pub(super) const STATUSES: [(u16, &str); 17] = [
         "There is no such thing, or none that the caller may know of.",
     ),
     (405, "The path has other methods; `Allow` names them."),
+    (
+        406,
+        "There is no such version of the API. Of artifacts alone.",
+    ),
     (408, "The body came too slowly."),
     (
         409,
@@ -223,14 +227,21 @@ pub(super) const STATUSES: [(u16, &str); 17] = [
 ];
 
 /// What the names in paths stand for.
-pub(super) const PATH_PARAMETERS: [(&str, &str); 9] = [
+pub(super) const PATH_PARAMETERS: [(&str, &str); 14] = [
+    ("artifact", "The id of an artifact: a UUID."),
+    ("blob", "A field of the artifact's type that holds bytes."),
     ("image", "The id of an image: a UUID."),
+    (
+        "key",
+        "The name of the bytes in the folder; it may have slashes.",
+    ),
     (
         "member",
         "The id of the project that the image is shared with.",
     ),
     ("namespace", "The name of a namespace of definitions."),
     ("object", "The name of an object of the namespace."),
+    ("project", "The id of a project."),
     ("property", "The name of a property of the namespace."),
     (
         "resource_type",
@@ -239,10 +250,11 @@ pub(super) const PATH_PARAMETERS: [(&str, &str); 9] = [
     ("store", "The id of a store of the operator's."),
     ("tag", "The tag."),
     ("task", "The id of a task: a UUID."),
+    ("type", "The name of a type of artifacts."),
 ];
 
 /// The handlers' modules, in the order of the reference: the title of each, and what it is about.
-pub(super) const GROUPS: [(&str, &str, &str); 19] = [
+pub(super) const GROUPS: [(&str, &str, &str); 23] = [
     ("images", "Images", "The records of images."),
     (
         "image_data",
@@ -320,6 +332,22 @@ pub(super) const GROUPS: [(&str, &str, &str); 19] = [
         "fresnel",
         "Cache nodes",
         "What cache nodes ask. Not Glance's.",
+    ),
+    (
+        "records",
+        "Artifacts",
+        "Typed records, as Glare has them, where the operator has turned them on.",
+    ),
+    (
+        "blobs",
+        "Blobs of artifacts",
+        "The bytes of artifacts, in and out.",
+    ),
+    ("types", "Types of artifacts", "What artifacts may hold."),
+    (
+        "quotas",
+        "Limits of artifacts",
+        "What projects may have of them.",
     ),
     ("reference", "Reference", "This document. Not Glance's."),
 ];

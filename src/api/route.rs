@@ -33,6 +33,8 @@ pub(super) struct Route {
     pub(super) endpoints: &'static [Endpoint],
     /// Whether other methods are refused with 405, or the path is then as if it were not there.
     strict: bool,
+    /// Whether the last parameter is all that is left of the path, slashes and all.
+    deep: bool,
 }
 
 /// A method of a path.
@@ -52,16 +54,37 @@ impl Route {
             path,
             endpoints,
             strict: true,
+            deep: false,
+        }
+    }
+
+    /// One whose last parameter may have slashes.
+    pub(super) const fn deep(path: &'static str, endpoints: &'static [Endpoint]) -> Self {
+        Self {
+            deep: true,
+            ..Self::new(path, endpoints)
         }
     }
 
     /// One of the few for which Glance forgot to refuse other methods.
     pub(super) const fn lax(path: &'static str, endpoints: &'static [Endpoint]) -> Self {
         Self {
-            path,
-            endpoints,
             strict: false,
+            ..Self::new(path, endpoints)
         }
+    }
+
+    fn captures(&self, path: &str) -> Option<Vec<String>> {
+        if !self.deep {
+            return captures(self.path, path);
+        }
+        let depth = self.path.split('/').count() - 1;
+        let parts: Vec<&str> = path.splitn(depth, '/').collect();
+        let (last, first) = parts.split_last()?;
+        let (pattern, _) = self.path.rsplit_once('/')?;
+        let mut params = captures(pattern, &first.join("/"))?;
+        params.push((*last).to_owned());
+        (!last.is_empty()).then_some(params)
     }
 
     fn allow(&self) -> String {
@@ -111,7 +134,7 @@ pub(super) async fn dispatch(
     let path = path.trim_start_matches('/');
     let found = routes
         .iter()
-        .find_map(|route| Some((route, captures(route.path, path)?)));
+        .find_map(|route| Some((route, route.captures(path)?)));
     let Some((route, params)) = found else {
         return ("unknown", Err(unknown(&call)));
     };
@@ -176,7 +199,16 @@ fn redirect(call: &Call) -> Result<Response> {
 
 #[cfg(test)]
 mod tests {
-    use super::captures;
+    use super::{Route, captures};
+
+    #[test]
+    fn the_last_parameter_of_a_deep_route_has_slashes() {
+        let route = Route::deep("/artifacts/{type}/{blob}/{key}", &[]);
+        let found = route.captures("artifacts/images/b/one/two").unwrap();
+        assert_eq!(found, ["images", "b", "one/two"]);
+        assert!(route.captures("artifacts/images/b").is_none());
+        assert!(route.captures("artifacts/images/b/").is_none());
+    }
 
     #[test]
     fn a_parameter_is_one_segment_that_is_not_empty() {

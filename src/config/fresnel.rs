@@ -88,6 +88,22 @@ section! {
         /// Seconds that a server on the web may be silent of which something is fetched for a user:
         /// before its answer, and then before each next piece of it.
         web_timeout_seconds: u32 = "60", min 1;
+        /// Serve artifacts beside the images, as Glare does, at `/artifacts`, `/schemas`, `/quotas` and
+        /// `/project-quotas`.
+        artifacts: bool = "false";
+        /// Types of artifacts that there may be; `all`, which shows those of every type, is always there.
+        /// `secrets` is shipped too.
+        artifact_types: Vec<String> = "heat_environments,heat_templates,images,murano_packages,tosca_templates";
+        /// JSON files with types of the operator's own, one each: the schema of the type, as Glare shows it at
+        /// `/schemas/{type}`, and in its fields `maxBlobSize` and `maxFolderSize` in bytes where they are not
+        /// Glare's 10 MiB and 2550 MiB.
+        artifact_type_files: Vec<String> = "";
+        /// What each project may have of artifacts, as `name=number`: `max_artifact_number` of all types, and
+        /// `max_uploaded_data` in bytes; `max_artifact_number:images` and the like of one type. `PUT /quotas` sets
+        /// others for a project.
+        artifact_quotas: Vec<String> = "";
+        /// One of `enabled_backends` where the bytes of artifacts go. Unset: where images go that name no store.
+        artifact_store: Option<String>;
         /// The operator's `schema-image.json`, in place of Glance's stock one.
         image_schema_file: Option<String>;
         /// How image files are written: `ring` (io_uring), `threads`, or `auto`, which takes the ring
@@ -109,6 +125,13 @@ section! {
 }
 
 impl Fresnel {
+    /// Refuses what cannot be.
+    pub(crate) fn check(&self, reader: &mut Reader<'_>) {
+        if self.data_dir.is_empty() {
+            reader.refuse("fresnel", "data_dir", "must name a directory");
+        }
+    }
+
     /// How a cache node reaches its upstream.
     pub(crate) fn upstream(&self) -> transport::Config {
         transport::Config {

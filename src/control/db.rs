@@ -12,6 +12,7 @@
 //! **Moves** of a status are compare-and-swap: `UPDATE ... WHERE id AND status`, judged by the
 //! number of rows.
 
+mod artifact;
 mod cached;
 mod conn;
 mod dialect;
@@ -44,6 +45,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::notify::Teller;
 use crate::model::{Image, ProjectId};
 
+pub use artifact::{
+    ArtifactColumn, ArtifactFilter, ArtifactLimit, ArtifactQuery, ArtifactQuota, ArtifactSort,
+    Compared, Counted, Indexed, NewBlob, Operand, Operator, Replaced,
+};
 pub use cached::{CachedImage, NodeRow};
 pub use error::{Error, Result};
 pub use event::{Duty, Waiting};

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{cache, db, encryption, import, location, metadef, policy::Rule};
+use super::{artifact, cache, db, encryption, import, location, metadef, policy::Rule};
 use crate::{
     client::keystone,
     data::{self, signature},
@@ -244,6 +244,9 @@ pub enum Error {
     /// A request about metadata definitions is refused.
     #[error(transparent)]
     Metadef(#[from] metadef::Refusal),
+    /// A request about artifacts is refused.
+    #[error(transparent)]
+    Artifact(#[from] artifact::Refusal),
     /// Another request changed the image first.
     #[error("An object with the same identifier is currently being operated on.")]
     Conflict,

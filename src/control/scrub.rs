@@ -217,21 +217,33 @@ impl Scrub<'_> {
         Ok(())
     }
 
-    /// The objects that images have, 16 bytes each.
+    /// The objects that images and artifacts have, 16 bytes each.
     async fn known(&self) -> Result<HashSet<u128>> {
         let mut known = HashSet::new();
         let mut after = 0;
         loop {
             let page = self.control.db.addresses(after, ROWS_MAX).await?;
             let Some((last, _)) = page.last() else {
-                return Ok(known);
+                break;
             };
             after = *last;
-            for (_, url) in &page {
-                let stores = self.control.stores.iter();
-                known.extend(stores.filter_map(|store| Some(key(store, &store.object(url)?))));
-            }
+            known.extend(page.iter().flat_map(|(_, url)| self.keys(url)));
         }
+        let mut after = String::new();
+        loop {
+            let page = self.control.db.blob_addresses(&after, ROWS_MAX).await?;
+            let Some((last, _)) = page.last() else {
+                return Ok(known);
+            };
+            after.clone_from(last);
+            known.extend(page.iter().flat_map(|(_, url)| self.keys(url)));
+        }
+    }
+
+    /// What an address is in the stores.
+    fn keys(&self, url: &str) -> impl Iterator<Item = u128> {
+        let stores = self.control.stores.iter();
+        stores.filter_map(move |store| Some(key(store, &store.object(url)?)))
     }
 
     /// Looks at all that lies in a store.

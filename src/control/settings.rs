@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{import, signature::Certificates};
+use super::{artifact, import, signature::Certificates};
 use crate::{
     data::DeclaredSize,
     model::{HashAlgorithm, Image, StoreId},
@@ -54,6 +54,8 @@ pub struct Settings {
     pub certificates: Certificates,
     /// How images are imported.
     pub import: import::Settings,
+    /// Whether artifacts are served, and which.
+    pub artifacts: artifact::Settings,
     /// Whether `enabled_backends` is set. Without it the service answers as Glance's
     /// single-store mode does.
     pub multistore: bool,
@@ -103,6 +105,7 @@ impl Default for Settings {
             scrub_time: Duration::ZERO,
             certificates: Certificates::default(),
             import: import::Settings::default(),
+            artifacts: artifact::Settings::default(),
             multistore: false,
             stores: Vec::new(),
         }

@@ -77,6 +77,7 @@ impl Control {
             limit_bytes: self.settings.image_size_cap_bytes,
             targets,
             os_hash_algo: None,
+            more_digests: Vec::new(),
             expect,
             known: Known::default(),
             signature,

@@ -47,6 +47,7 @@ pub async fn once(control: &Control) {
     });
     ended.await;
     control.sweep_staged().await;
+    control.sweep_blobs().await;
     control.end_trusts().await;
     let dead = match control.db.writes_dead(node, ROWS_MAX).await {
         Ok(dead) => dead,

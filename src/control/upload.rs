@@ -2,14 +2,15 @@
 //! back to `queued` when it fails at any step by any cause. Staging is an upload into the staging
 //! store, from `queued` to `uploading`.
 
+mod steward;
+
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use metrics::{counter, histogram};
+use metrics::histogram;
 use serde_json::{Map, Value};
-use tokio::{select, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{Instrument, Span, debug, info, warn};
+use tracing::{Instrument, Span, info, warn};
 
 use super::{
     Caller, Control, Error, Result, Rule,
@@ -24,12 +25,14 @@ use super::{
 use crate::{
     base::secret::Secret,
     data::{
-        self, DeclaredSize, Encryption, Expect, Known, Plane, Receipt, Source, Steward, StopReason,
+        self, DeclaredSize, Encryption, Expect, Known, Plane, Receipt, Source, StopReason,
         WritePlan, ingress, signature::Signature,
     },
-    model::{Attempt, Image, ImageId, Location, LocationStatus, Status, StoreId, location},
+    model::{Attempt, Image, ImageId, Location, LocationStatus, Status, StoreId},
     store::{self, Intent},
 };
+
+pub use steward::UploadSteward;
 
 /// What a client said of an upload.
 #[derive(Clone, Debug)]
@@ -58,8 +61,8 @@ pub enum Destination {
 /// An upload on a task of its own, because a handler's future dies with the connection and could
 /// not clean up. Dropping this tells the upload that its client is gone.
 #[derive(Debug)]
-pub struct Running {
-    task: JoinHandle<Result<()>>,
+pub struct Running<T = ()> {
+    task: JoinHandle<Result<T>>,
     _gone: DropGuard,
 }
 
@@ -81,15 +84,6 @@ pub struct Upload {
     growth: Option<Arc<Growth>>,
 }
 
-/// Control's end of the line to a running upload.
-#[derive(Debug)]
-pub struct UploadSteward {
-    control: Arc<Control>,
-    transfer: Arc<Transfer>,
-    growth: Option<Arc<Growth>>,
-    gone: CancellationToken,
-}
-
 impl Running {
     /// Starts an upload: decides, moves the bytes, records.
     pub fn start(
@@ -101,6 +95,16 @@ impl Running {
     ) -> Self {
         let gone = CancellationToken::new();
         let upload = whole(control, plane, caller, request, source, gone.clone());
+        Self::of(gone, upload)
+    }
+}
+
+impl<T: Send + 'static> Running<T> {
+    /// Of an upload that hears by `gone` that its client is.
+    pub(super) fn of(
+        gone: CancellationToken,
+        upload: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Self {
         Self {
             task: tokio::spawn(upload.instrument(Span::current())),
             _gone: gone.drop_guard(),
@@ -111,7 +115,7 @@ impl Running {
     ///
     /// # Errors
     /// The upload's; [`Error::Crashed`] when its task panicked.
-    pub async fn outcome(mut self) -> Result<()> {
+    pub async fn outcome(mut self) -> Result<T> {
         (&mut self.task).await.unwrap_or(Err(Error::Crashed))
     }
 }
@@ -135,12 +139,8 @@ async fn whole(
         }
     };
     let transfer = upload.covered.transfer().clone();
-    let steward = UploadSteward {
-        control: control.clone(),
-        transfer: transfer.clone(),
-        growth: upload.growth.clone(),
-        gone,
-    };
+    let growth = upload.growth.clone();
+    let steward = UploadSteward::new(control.clone(), transfer.clone(), growth, gone);
     let outcome = match ingress::ingest(&plane, &upload.plan, source.as_mut(), &steward).await {
         Ok(receipts) => {
             let image = upload.saving.clone();
@@ -203,6 +203,7 @@ impl Control {
             limit_bytes: self.settings.image_size_cap_bytes,
             targets,
             os_hash_algo: Some(self.settings.hashing_algorithm),
+            more_digests: Vec::new(),
             expect: Some(demands.expect),
             known: Known::default(),
             signature: demands.signature,
@@ -509,38 +510,6 @@ impl Control {
                 status: LocationStatus::Active,
             }
         }));
-    }
-}
-
-#[async_trait]
-impl Steward for UploadSteward {
-    async fn advance(&self, received_bytes: u64) -> Result<(), StopReason> {
-        let new_bytes = self.transfer.set_received_bytes(received_bytes);
-        counter!("fresnel_ingress_bytes_total").increment(new_bytes);
-        match (self.transfer.stop_reason(), &self.growth) {
-            (Some(reason), _) => Err(reason),
-            (None, Some(growth)) => growth.extend(received_bytes).await,
-            (None, None) => Ok(()),
-        }
-    }
-
-    async fn opened(&self, attempt: Attempt, object: &str) -> Result<(), StopReason> {
-        self.control.opened(&self.transfer, attempt, object).await
-    }
-
-    async fn publishable(&self) -> Result<(), StopReason> {
-        self.control.leases.assured().await
-    }
-
-    async fn stored(&self, receipt: &Receipt) {
-        debug!(store = %receipt.store, url = location::shown(&receipt.url), "Stored");
-    }
-
-    async fn stopped(&self) -> StopReason {
-        select! {
-            reason = self.transfer.stopped() => reason,
-            () = self.gone.cancelled() => StopReason::ClientGone,
-        }
     }
 }
 

@@ -121,6 +121,7 @@ async fn carry(
 struct Sums {
     size_bytes: u64,
     digests: Option<Digests>,
+    more_digests: Vec<String>,
     virtual_size_bytes: Option<u64>,
     plain: Option<encrypt::Plain>,
 }
@@ -352,10 +353,17 @@ impl<'a> Intake<'a> {
             os_hash_algo,
             os_hash_value: of(os_hash_algo),
         });
+        let more_digests = self
+            .plan
+            .more_digests
+            .iter()
+            .map(|algorithm| of(*algorithm));
+        let more_digests = more_digests.collect();
         let virtual_size_bytes = verdict.and_then(|verdict| verdict.virtual_size_bytes);
         Ok(Sums {
             size_bytes: self.stored_bytes,
             digests,
+            more_digests,
             virtual_size_bytes: payload_bytes
                 .filter(|bytes| *bytes > 0)
                 .or(virtual_size_bytes),
@@ -462,6 +470,7 @@ impl<'a> Line<'a> {
             url: published.url,
             size_bytes: sums.size_bytes,
             digests: sums.digests.clone(),
+            more_digests: sums.more_digests.clone(),
             virtual_size_bytes: sums.virtual_size_bytes,
             plain: sums.plain.clone(),
         };
@@ -542,7 +551,8 @@ impl WritePlan {
         let signed = signed.map(Signature::digest);
         let md5 = self.os_hash_algo.map(|_| HashAlgorithm::Md5);
         let mut needed = Vec::new();
-        for algorithm in [md5, self.os_hash_algo, signed].into_iter().flatten() {
+        let known = [md5, self.os_hash_algo, signed].into_iter().flatten();
+        for algorithm in known.chain(self.more_digests.iter().copied()) {
             if !needed.contains(&algorithm) {
                 needed.push(algorithm);
             }

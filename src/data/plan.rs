@@ -18,6 +18,8 @@ pub struct WritePlan {
     pub targets: Vec<Target>,
     /// The algorithm of `os_hash_value`. None: nobody asks for digests yet.
     pub os_hash_algo: Option<HashAlgorithm>,
+    /// Digests beside those, which are no image's.
+    pub more_digests: Vec<HashAlgorithm>,
     /// What the content must be. None: nobody asks yet.
     pub expect: Option<Expect>,
     /// What the bytes are known to hash to, as far as that is known; others are
@@ -133,6 +135,8 @@ pub struct Receipt {
     pub size_bytes: u64,
     /// Of the bytes that were stored; none where nobody asked for any.
     pub digests: Option<Digests>,
+    /// By [`WritePlan::more_digests`], in their order.
+    pub more_digests: Vec<String>,
     /// Bytes of the disk inside, where the format tells.
     pub virtual_size_bytes: Option<u64>,
     /// What the container is of that was made of the client's bytes.

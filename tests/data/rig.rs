@@ -54,6 +54,7 @@ impl Rig {
                 limit_bytes: u64::MAX,
                 targets,
                 os_hash_algo: Some(HashAlgorithm::Sha512),
+                more_digests: Vec::new(),
                 expect: Some(raw()),
                 known: Known::default(),
                 signature: None,

@@ -2,6 +2,7 @@
 //! are those of the errors themselves; which errors there are is read from their declarations, so that
 //! none is missing. `UPDATE_DOCS=1 cargo test` renews the page.
 
+mod artifacts;
 mod images;
 mod refusals;
 mod requests;
@@ -52,6 +53,7 @@ fn rows() -> Vec<Row> {
         images::rows(),
         transfers::rows(),
         refusals::rows(),
+        artifacts::rows(),
     ]
     .into_iter()
     .flatten()
@@ -64,9 +66,14 @@ fn the_page_is_current() {
 }
 
 /// The declarations, and what stands before their names where others hold them.
-const DECLARATIONS: [(&str, &str, &str); 10] = [
+const DECLARATIONS: [(&str, &str, &str); 11] = [
     ("", "Error", include_str!("../error.rs")),
     ("Control", "Error", include_str!("../../control/error.rs")),
+    (
+        "Control::Artifact",
+        "Refusal",
+        include_str!("../../control/artifact/refusal.rs"),
+    ),
     (
         "Control::Cache",
         "Refusal",
@@ -111,8 +118,9 @@ const DECLARATIONS: [(&str, &str, &str); 10] = [
 
 /// Variants that hold another enumeration, and those that stand for a failure of the database, of
 /// which a client is told nothing but the status.
-const HOLDERS: [&str; 9] = [
+const HOLDERS: [&str; 10] = [
     "Control",
+    "Artifact",
     "Cache",
     "Encryption",
     "Import",

@@ -22,7 +22,7 @@ use crate::{
     },
     data::{self, DeclaredSize, Piece, Plane, Source, egress::Egress, encrypt::Container},
     http::{Body, Frame, FrameSource, RequestBody, Response},
-    model::{ImageId, RangeRequest},
+    model::{ByteRange, ImageId, RangeRequest},
 };
 
 const OCTET_STREAM: &str = "application/octet-stream";
@@ -222,40 +222,71 @@ fn response(
     control: Arc<Control>,
     request_id: String,
 ) -> Response {
-    let range = download.plan.range;
-    let sending = Sending {
+    let stream = Stream {
         egress,
-        control,
-        sent: download.sent,
+        range: download.plan.range,
+        size_bytes: download.size_bytes,
+        partial,
         image: download.plan.image,
         request_id,
-        started: Instant::now(),
-        len: range.len,
-        sent_bytes: 0,
-        is_cut: false,
+        told: Some((control, download.sent)),
     };
-    gauge!("fresnel_transfers", "direction" => "download").increment(1);
-    let mut response = Response::new(Body::frames(range.len, sending));
-    let headers = response.headers_mut();
-    let kind = HeaderValue::from_static(OCTET_STREAM);
-    headers.insert(header::CONTENT_TYPE, kind);
+    let mut response = stream.response();
     if let Some(md5) = download.checksum
         && let Ok(value) = HeaderValue::from_str(&md5)
     {
-        headers.insert(CONTENT_MD5, value);
-    }
-    if partial {
-        let (first, last) = (range.offset, range.end() - 1);
-        let value = format!("bytes {first}-{last}/{}", download.size_bytes);
-        let value = HeaderValue::from_str(&value).expect("numbers are a header's letters");
-        response.headers_mut().insert(header::CONTENT_RANGE, value);
-        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        response.headers_mut().insert(CONTENT_MD5, value);
     }
     response
 }
 
+/// Bytes that are to be sent.
+pub(in crate::api) struct Stream {
+    pub(in crate::api) egress: Egress,
+    /// Which of them.
+    pub(in crate::api) range: ByteRange,
+    /// All that there are.
+    pub(in crate::api) size_bytes: u64,
+    /// Whether a range was asked for.
+    pub(in crate::api) partial: bool,
+    /// For the log.
+    pub(in crate::api) image: ImageId,
+    pub(in crate::api) request_id: String,
+    /// Who hears that they were sent, for whom.
+    pub(in crate::api) told: Option<(Arc<Control>, Sent)>,
+}
+
+impl Stream {
+    /// 200, or 206 with a range.
+    pub(in crate::api) fn response(self) -> Response {
+        let range = self.range;
+        let sending = Sending {
+            egress: self.egress,
+            told: self.told,
+            image: self.image,
+            request_id: self.request_id,
+            started: Instant::now(),
+            len: range.len,
+            sent_bytes: 0,
+            is_cut: false,
+        };
+        gauge!("fresnel_transfers", "direction" => "download").increment(1);
+        let mut response = Response::new(Body::frames(range.len, sending));
+        let kind = HeaderValue::from_static(OCTET_STREAM);
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if self.partial {
+            let (first, last) = (range.offset, range.end() - 1);
+            let value = format!("bytes {first}-{last}/{}", self.size_bytes);
+            let value = HeaderValue::from_str(&value).expect("numbers are a header's letters");
+            response.headers_mut().insert(header::CONTENT_RANGE, value);
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        response
+    }
+}
+
 /// An upload's body as the data plane takes it.
-pub(super) struct ClientBody(pub(super) RequestBody);
+pub(in crate::api) struct ClientBody(pub(in crate::api) RequestBody);
 
 #[async_trait]
 impl Source for ClientBody {
@@ -267,8 +298,7 @@ impl Source for ClientBody {
 /// A download on its way out. Dropped at its end, or when the client goes.
 struct Sending {
     egress: Egress,
-    control: Arc<Control>,
-    sent: Sent,
+    told: Option<(Arc<Control>, Sent)>,
     image: ImageId,
     request_id: String,
     started: Instant,
@@ -305,8 +335,10 @@ impl Drop for Sending {
         let seconds = self.started.elapsed().as_secs_f64();
         let whole = self.sent_bytes == self.len;
         gauge!("fresnel_transfers", "direction" => "download").decrement(1);
-        if whole || self.is_cut {
-            self.control.image_sent(&self.sent, self.sent_bytes, whole);
+        if let Some((control, sent)) = &self.told
+            && (whole || self.is_cut)
+        {
+            control.image_sent(sent, self.sent_bytes, whole);
         }
         histogram!("fresnel_download_seconds").record(seconds);
         info!(

@@ -1,6 +1,6 @@
 //! What can come of a database operation.
 
-use super::{quota::Over, url::UrlError};
+use super::{artifact::Counted, quota::Over, url::UrlError};
 
 /// The result of a database operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -26,6 +26,9 @@ pub enum Error {
     /// A quota of the project's is in the way.
     #[error("the project is over a quota")]
     OverQuota(Over),
+    /// A limit of artifacts, or of their bytes, is in the way.
+    #[error("the project is over a limit of artifacts")]
+    OverArtifacts(Counted),
     /// No such row, or none that the viewer may know of.
     #[error("no such row")]
     NotFound,

@@ -11,7 +11,7 @@ use chrono::Utc;
 use uuid::Uuid;
 
 use super::{
-    Db,
+    Db, artifact,
     conn::Row,
     dialect::Dialect,
     error::{Error, Result},
@@ -359,7 +359,11 @@ impl Db {
         );
         sql.bind(node.to_string());
         sql.push_list(WRITTEN.iter().map(|status| status.as_str().to_owned()));
-        sql.push(")");
+        // An artifact with an upload is not deleted.
+        sql.push(
+            ") AND NOT EXISTS (SELECT 1 FROM fresnel_artifact_blobs b \
+             WHERE b.id = fresnel_writes.image_id)",
+        );
         self.attempts(&sql).await
     }
 
@@ -399,7 +403,7 @@ async fn release(t: &mut Transaction, attempts: &[Attempt], image: &ImageId) -> 
     sql.bind(Status::Queued.as_str()).bind(now).bind(id);
     sql.bind(Status::Saving.as_str());
     if t.execute(sql.bind(Status::Uploading.as_str())).await? == 0 {
-        return Ok(());
+        return artifact::give_up(t, image).await;
     }
     let mut sql = Sql::new(
         "UPDATE image_locations SET deleted = true, status = 'deleted', deleted_at = ?, \

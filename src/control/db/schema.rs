@@ -16,7 +16,7 @@ use super::{
 const HEADS_SERVED: [&str; 1] = ["2024_1_contract01"];
 
 /// What makes the `fresnel_*` tables version 1, then 2, ...
-const FRESNEL: [Step; 8] = [
+const FRESNEL: [Step; 9] = [
     Step::One(include_str!("schema/fresnel.1.sql")),
     Step::One(include_str!("schema/fresnel.2.sql")),
     Step::One(include_str!("schema/fresnel.3.sql")),
@@ -29,6 +29,11 @@ const FRESNEL: [Step; 8] = [
     },
     Step::One(include_str!("schema/fresnel.7.sql")),
     Step::One(include_str!("schema/fresnel.8.sql")),
+    Step::Each {
+        sqlite: include_str!("schema/fresnel.9.sqlite.sql"),
+        postgres: include_str!("schema/fresnel.9.postgres.sql"),
+        mysql: include_str!("schema/fresnel.9.mysql.sql"),
+    },
 ];
 
 /// The statements of a version.

@@ -102,9 +102,12 @@ impl Db {
     /// # Errors
     /// Only those of the database.
     pub async fn addresses_of(&self, image: &ImageId) -> Result<Vec<String>> {
-        let mut sql =
-            Sql::new("SELECT value FROM image_locations WHERE image_id = ? AND deleted = false");
-        let rows = self.pool.fetch(sql.bind(image.as_str())).await?;
+        let mut sql = Sql::new(
+            "SELECT value FROM image_locations WHERE image_id = ? AND deleted = false \
+                 UNION ALL SELECT url FROM fresnel_artifact_blobs WHERE id = ? AND url IS NOT NULL",
+        );
+        sql.bind(image.as_str()).bind(image.as_str());
+        let rows = self.pool.fetch(&sql).await?;
         let address = rows.iter().map(|row| cell(row.text(0), LOCATIONS, "value"));
         address.collect()
     }

@@ -233,6 +233,7 @@ impl<'a> Import<'a> {
             limit_bytes: self.control.settings.image_size_cap_bytes,
             targets: attempts.targets,
             os_hash_algo: Some(self.algorithm(&image, coming.is_copy)),
+            more_digests: Vec::new(),
             expect: Some(demands.expect),
             known: coming.known.clone(),
             signature: demands.signature,

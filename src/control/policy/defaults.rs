@@ -54,6 +54,20 @@ const METADEF_ADMIN: &str = "rule:metadef_admin";
 const DOWNLOAD: &str = "rule:download_image";
 const CACHE: &str = "rule:manage_image_cache";
 
+// Of artifacts (reference J.2); what Glare calls `admin_or_owner` is spelled out.
+const ADMIN_OR_OWNER: &str = "rule:context_is_admin or project_id:%(owner)s";
+const PUBLIC_BY_ADMIN: &str =
+    "'public':%(visibility)s and rule:context_is_admin or not 'public':%(visibility)s";
+const DEACTIVATED_BY_ADMIN: &str =
+    "'deactivated':%(status)s and rule:context_is_admin or not 'deactivated':%(status)s";
+const UPDATE_ARTIFACT: &str =
+    "(rule:context_is_admin or project_id:%(owner)s) and rule:artifact:update_public";
+const DELETE_ARTIFACT: &str = "(rule:context_is_admin or project_id:%(owner)s) and \
+    rule:artifact:delete_public and rule:artifact:delete_deactivated";
+const DOWNLOAD_ARTIFACT: &str =
+    "(rule:context_is_admin or project_id:%(owner)s) and rule:artifact:download_deactivated";
+const PROJECT_OR_ADMIN: &str = "project_id:%(project_id)s or rule:context_is_admin";
+
 macro_rules! rules {
     ($($rule:ident = $name:literal, $scope:ident, $default:expr $(, was $was:expr)?;)+) => {
         /// The rules that operations name, in Glance's order, then [`OURS`].
@@ -147,13 +161,63 @@ rules! {
     AddMetadefResourceType = "add_metadef_resource_type", Project, METADEF_ADMIN;
     DeleteMetadefResourceType = "delete_metadef_resource_type", Project, METADEF_ADMIN;
     DownloadImagePlain = "download_image_plain", Project, DOWNLOAD;
+    ArtifactTypeList = "artifact:type_list", Any, "";
+    ArtifactCreate = "artifact:create", Any, "";
+    ArtifactUpdatePublic = "artifact:update_public", Any, PUBLIC_BY_ADMIN;
+    ArtifactUpdate = "artifact:update", Any, UPDATE_ARTIFACT;
+    ArtifactActivate = "artifact:activate", Any, ADMIN_OR_OWNER;
+    ArtifactReactivate = "artifact:reactivate", Any, ADMIN;
+    ArtifactDeactivate = "artifact:deactivate", Any, ADMIN;
+    ArtifactPublish = "artifact:publish", Any, ADMIN;
+    ArtifactGet = "artifact:get", Any, "";
+    ArtifactGetAny = "artifact:get_any_artifact", Any, ADMIN;
+    ArtifactList = "artifact:list", Any, "";
+    ArtifactListAll = "artifact:list_all_artifacts", Any, ADMIN;
+    ArtifactDeletePublic = "artifact:delete_public", Any, PUBLIC_BY_ADMIN;
+    ArtifactDeleteDeactivated = "artifact:delete_deactivated", Any, DEACTIVATED_BY_ADMIN;
+    ArtifactDelete = "artifact:delete", Any, DELETE_ARTIFACT;
+    ArtifactSetLocation = "artifact:set_location", Any, ADMIN_OR_OWNER;
+    ArtifactSetInternalLocation = "artifact:set_internal_location", Any, ADMIN;
+    ArtifactUpload = "artifact:upload", Any, ADMIN_OR_OWNER;
+    ArtifactDownloadDeactivated = "artifact:download_deactivated", Any, DEACTIVATED_BY_ADMIN;
+    ArtifactDownload = "artifact:download", Any, DOWNLOAD_ARTIFACT;
+    ArtifactDownloadAny = "artifact:download_from_any_artifact", Any, ADMIN;
+    ArtifactDeleteBlob = "artifact:delete_blob", Any, ADMIN_OR_OWNER;
+    ArtifactSetQuotas = "artifact:set_quotas", Any, ADMIN;
+    ArtifactListAllQuotas = "artifact:list_all_quotas", Any, ADMIN;
+    ArtifactListProjectQuotas = "artifact:list_project_quotas", Any, PROJECT_OR_ADMIN;
 }
 
-/// The rules that Glance does not have.
-pub const OURS: [Rule; 3] = [
+/// The rules that Glance does not have: those of artifacts are Glare's.
+pub const OURS: [Rule; 28] = [
     Rule::AddMetadefResourceType,
     Rule::DeleteMetadefResourceType,
     Rule::DownloadImagePlain,
+    Rule::ArtifactTypeList,
+    Rule::ArtifactCreate,
+    Rule::ArtifactUpdatePublic,
+    Rule::ArtifactUpdate,
+    Rule::ArtifactActivate,
+    Rule::ArtifactReactivate,
+    Rule::ArtifactDeactivate,
+    Rule::ArtifactPublish,
+    Rule::ArtifactGet,
+    Rule::ArtifactGetAny,
+    Rule::ArtifactList,
+    Rule::ArtifactListAll,
+    Rule::ArtifactDeletePublic,
+    Rule::ArtifactDeleteDeactivated,
+    Rule::ArtifactDelete,
+    Rule::ArtifactSetLocation,
+    Rule::ArtifactSetInternalLocation,
+    Rule::ArtifactUpload,
+    Rule::ArtifactDownloadDeactivated,
+    Rule::ArtifactDownload,
+    Rule::ArtifactDownloadAny,
+    Rule::ArtifactDeleteBlob,
+    Rule::ArtifactSetQuotas,
+    Rule::ArtifactListAllQuotas,
+    Rule::ArtifactListProjectQuotas,
 ];
 
 /// How the names of the rules begin that let one look and change nothing.

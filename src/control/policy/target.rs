@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::check::{Attribute, Value};
 use crate::{
     control::Caller,
-    model::{Image, ProjectId, Visibility, metadef::Namespace},
+    model::{Image, ProjectId, Visibility, artifact::Artifact, metadef::Namespace},
 };
 
 /// What a rule is asked about.
@@ -25,6 +25,8 @@ pub enum Target<'a> {
     },
     /// A namespace of metadata definitions that the caller has found.
     Namespace(&'a Namespace),
+    /// An artifact that the caller has found.
+    Artifact(&'a Artifact),
     /// Whatever belongs to the caller's project.
     Own,
     /// Nothing in particular.
@@ -54,6 +56,7 @@ impl<'a> Target<'a> {
                 "visibility" => Some(namespace.visibility.as_str().into()),
                 _ => None,
             },
+            Self::Artifact(artifact) => of_artifact(artifact, key),
             Self::Own => match key {
                 "project_id" => project(caller.project.as_ref()),
                 _ => None,
@@ -106,6 +109,18 @@ impl<'a> Target<'a> {
                 put("project_id", id(namespace.owner.as_ref()));
                 put("visibility", json!(namespace.visibility));
             }
+            Self::Artifact(artifact) => {
+                for (name, value) in &artifact.fields {
+                    put(name, value.clone());
+                }
+                put("id", json!(artifact.id));
+                put("type_name", json!(artifact.type_name));
+                put("name", json!(artifact.name));
+                put("version", json!(artifact.version));
+                put("owner", json!(artifact.owner.as_str()));
+                put("status", json!(artifact.status.as_str()));
+                put("visibility", json!(artifact.visibility.as_str()));
+            }
             Self::Own => put("project_id", id(caller.project.as_ref())),
             Self::Service => {}
             Self::Caller => {
@@ -140,6 +155,25 @@ fn of_image<'a>(image: &'a Image, key: &str, caller: &'a Caller) -> Shown<'a> {
         "size" => return number(image.size_bytes),
         "virtual_size" => return number(image.virtual_size_bytes),
         property => return text(image.properties.get(property)?.as_deref()),
+    })
+}
+
+fn of_artifact<'a>(artifact: &'a Artifact, key: &str) -> Shown<'a> {
+    Some(match key {
+        "id" => artifact.id.as_str().into(),
+        "type_name" => artifact.type_name.as_str().into(),
+        "name" => artifact.name.as_str().into(),
+        "version" => artifact.version.as_str().into(),
+        "owner" => artifact.owner.as_str().into(),
+        "status" => artifact.status.as_str().into(),
+        "visibility" => artifact.visibility.as_str().into(),
+        "description" => return text(artifact.description.as_deref()),
+        field => match artifact.fields.get(field)? {
+            Json::String(value) => value.as_str().into(),
+            Json::Bool(value) => truth(*value),
+            Json::Number(value) => value.to_string().into(),
+            Json::Null | Json::Array(_) | Json::Object(_) => return None,
+        },
     })
 }
 
