@@ -88,6 +88,24 @@ pub struct Blob {
 }
 
 impl Blob {
+    /// One of whose bytes there are none yet.
+    pub fn saving(field: String, key: Option<String>, content_type: Option<String>) -> Self {
+        Self {
+            id: ImageId::random(),
+            field,
+            key,
+            url: None,
+            store: None,
+            size_bytes: None,
+            md5: None,
+            sha1: None,
+            sha256: None,
+            external: false,
+            status: BlobStatus::Saving,
+            content_type,
+        }
+    }
+
     /// Takes over what an upload came to.
     pub fn complete(&mut self, url: String, size_bytes: u64, digests: Digests, sha1: String) {
         self.url = Some(url);

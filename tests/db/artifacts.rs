@@ -6,8 +6,8 @@ use fresnel::{
         Error, Indexed, NewBlob, NewWrite, NodeId, Operand, Operator,
     },
     model::{
-        Attempt, Digests, HashAlgorithm, ImageId, ProjectId, StoreId,
-        artifact::{Artifact, Blob, BlobStatus, Status, Visibility},
+        Attempt, Digests, HashAlgorithm, ProjectId, StoreId,
+        artifact::{Artifact, Blob, Status, Visibility},
     },
 };
 use serde_json::{Map, json};
@@ -181,20 +181,11 @@ async fn of_two_changes_one_succeeds(db: Db) {
 }
 
 fn blob() -> Blob {
-    Blob {
-        id: ImageId::random(),
-        field: "blob".to_owned(),
-        key: Some("k".repeat(900)),
-        url: None,
-        store: None,
-        size_bytes: None,
-        md5: None,
-        sha1: None,
-        sha256: None,
-        external: false,
-        status: BlobStatus::Saving,
-        content_type: Some("a/b".to_owned()),
-    }
+    Blob::saving(
+        "blob".to_owned(),
+        Some("k".repeat(900)),
+        Some("a/b".to_owned()),
+    )
 }
 
 /// Begins an upload.

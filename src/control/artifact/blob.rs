@@ -20,7 +20,7 @@ use crate::{
     },
     data::{self, ReadPlan},
     model::{
-        HashAlgorithm, ImageId, RangeRequest, StoreId,
+        HashAlgorithm, RangeRequest, StoreId,
         artifact::{Artifact, Blob, BlobStatus},
     },
     store,
@@ -297,20 +297,7 @@ impl BlobPlace {
 
     /// A new blob for it.
     pub(super) fn blob(&self, content_type: Option<String>) -> Blob {
-        Blob {
-            id: ImageId::random(),
-            field: self.field.clone(),
-            key: self.key.clone(),
-            url: None,
-            store: None,
-            size_bytes: None,
-            md5: None,
-            sha1: None,
-            sha256: None,
-            external: false,
-            status: BlobStatus::Saving,
-            content_type,
-        }
+        Blob::saving(self.field.clone(), self.key.clone(), content_type)
     }
 }
 
