@@ -14,7 +14,8 @@
 //!   data         serve: store::Reader -> Sink
 //! ```
 //!
-//! The modules are listed bottom up; a module may name only those above it (`tests/tidy.rs`).
+//! Which module may name which others is a table in `tests/tidy.rs`. "Reference A.5.1" in a comment is that part of
+//! `docs/GLANCE.md`.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Background jobs, and the objects that locations claim (DESIGN 6.2).
+//! Background jobs, and the objects that locations claim (ADR 9).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Writes, leases and fences (DESIGN 6.2).
+//! Writes, leases and fences (ADR 9).
 
 use std::time::Duration;
 

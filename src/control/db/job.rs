@@ -1,4 +1,4 @@
-//! Background work (DESIGN 6.2): what goes on after its request is answered, and survives the
+//! Background work (ADR 9): what goes on after its request is answered, and survives the
 //! process that began it.
 //!
 //! A job is a row of `fresnel_jobs` as long as it is not done. A node that takes one writes its id

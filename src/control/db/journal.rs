@@ -1,4 +1,4 @@
-//! The journal of writes and the leases of nodes (DESIGN 6.2): what a crash leaves is found here.
+//! The journal of writes and the leases of nodes (ADR 9): what a crash leaves is found here.
 //!
 //! Before its first byte a write is a row of `fresnel_writes`; its node is a row of
 //! `fresnel_nodes` with a lease that the node renews. Times are the database's clock, so nodes need

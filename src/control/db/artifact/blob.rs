@@ -1,5 +1,5 @@
 //! Blobs: begun together with the journal's row of their upload, finished together with its end
-//! (DESIGN 6.2). What is nobody's any more stays recorded until its bytes are gone.
+//! (ADR 9). What is nobody's any more stays recorded until its bytes are gone.
 
 use super::{
     super::{
