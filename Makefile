@@ -60,6 +60,11 @@ bench-rbd: lab # the same for images in Ceph
 
 bench-s3: lab # the same for images in an S3 server
 	cargo bench -- s3-upload s3-chunked s3-download
+	cargo bench --features bench-no-digests -- s3-no-digests
+
+bench-import: lab # the same for imports
+	tests/lab/packages nginx-light
+	cargo bench -- import-web import-stores import-convert
 
 bench-cache: lab # the same for the image cache and the node in front of an image service
 	tests/lab/packages nginx-light wrk
@@ -99,4 +104,4 @@ lab-down: # ends them
 tools: # what building and testing need beside Rust
 	tests/lab/packages build-essential curl perl qemu-utils cryptsetup-bin
 
-.PHONY: run demo test built functional glare tempest swift imports barbican cinder reference lint bench bench-rbd bench-s3 bench-cache fuzz sanitize deny lab lab-down tools
+.PHONY: run demo test built functional glare tempest swift imports barbican cinder reference lint bench bench-rbd bench-s3 bench-import bench-cache fuzz sanitize deny lab lab-down tools

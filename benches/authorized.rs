@@ -24,7 +24,8 @@ pub(crate) fn gets(bench: &Bench) -> Vec<Row> {
     let open = peers::fresnel(&bench.folder, &open);
     let glance = peers::glance(&["--database", &url, "--no-sync", "--keystone", &keystone]);
     let token = token(&keystone);
-    let without = Load::gets(&create_images(guarded.address, &token));
+    let header = format!("X-Auth-Token: {token}\r\n");
+    let without = Load::gets(&create_images(guarded.address, &header));
     let with = Load {
         paths: without.paths.clone(),
         token: Some(token),

@@ -278,12 +278,7 @@ impl Node {
 
 /// Bytes that a service of ours has sent, in all or with this label.
 fn egress_bytes(metrics: SocketAddr, label: &str) -> f64 {
-    let (_, page) = client::ask(metrics, "GET", "/metrics", "").expect("metrics are served");
-    let lines = page
-        .lines()
-        .filter(|line| line.starts_with("fresnel_egress_bytes_total{") && line.contains(label));
-    let numbers = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    numbers.sum()
+    client::metric(metrics, "fresnel_egress_bytes_total", label)
 }
 
 fn cache_lines(bench: &Bench, name: &str) -> String {

@@ -43,7 +43,7 @@ pub(crate) fn ask(
 }
 
 /// The same with further header lines.
-fn ask_with(
+pub(crate) fn ask_with(
     to: SocketAddr,
     method: &str,
     path: &str,
@@ -75,14 +75,9 @@ pub(crate) fn create(to: SocketAddr) -> String {
     create_with(to, "", body)
 }
 
-/// Creates an image, with a token unless it is empty, and returns its id.
-pub(crate) fn create_with(to: SocketAddr, token: &str, body: &str) -> String {
-    let token = if token.is_empty() {
-        String::new()
-    } else {
-        format!("X-Auth-Token: {token}\r\n")
-    };
-    let answer = ask_with(to, "POST", "/v2/images", &token, body);
+/// Creates an image, with further header lines, and returns its id.
+pub(crate) fn create_with(to: SocketAddr, headers: &str, body: &str) -> String {
+    let answer = ask_with(to, "POST", "/v2/images", headers, body);
     let (answer, text) = answer.expect("the server answers");
     assert_eq!(answer.status, 201, "{text}");
     let at = text.find(r#""id":"#).expect("an image has an id") + 5;
@@ -100,6 +95,21 @@ pub(crate) enum Framing {
     Sized,
     /// Chunks of 1 MiB, as python-glanceclient sends them.
     Chunked,
+}
+
+/// What a service of ours has counted under this name, of all labels together or of those with this text.
+pub(crate) fn metric(metrics: SocketAddr, name: &str, label: &str) -> f64 {
+    let (_, page) = ask(metrics, "GET", "/metrics", "").expect("metrics are served");
+    let of = |line: &str| {
+        let rest = line.strip_prefix(name)?;
+        let is_it = rest.starts_with(['{', ' ']) && rest.contains(label);
+        rest.rsplit(' ')
+            .next()
+            .filter(|_| is_it)?
+            .parse::<f64>()
+            .ok()
+    };
+    page.lines().filter_map(of).sum()
 }
 
 /// Uploads `len` bytes of `file` and returns the seconds until the answer.
@@ -122,6 +132,25 @@ pub(crate) fn upload_with(
     framing: Framing,
     headers: &str,
 ) -> io::Result<f64> {
+    put(
+        to,
+        &format!("/v2/images/{id}/file"),
+        file,
+        len,
+        framing,
+        headers,
+    )
+}
+
+/// Puts the first bytes of a file at that path and returns the seconds until the answer.
+pub(crate) fn put(
+    to: SocketAddr,
+    path: &str,
+    file: &File,
+    len: u64,
+    framing: Framing,
+    headers: &str,
+) -> io::Result<f64> {
     let begin = Instant::now();
     let mut socket = TcpStream::connect(to)?;
     let size = match framing {
@@ -130,7 +159,7 @@ pub(crate) fn upload_with(
     };
     write!(
         socket,
-        "PUT /v2/images/{id}/file HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\
+        "PUT {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\
          Content-Type: application/octet-stream\r\n{headers}{size}\r\n\r\n"
     )?;
     match framing {

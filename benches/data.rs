@@ -12,7 +12,7 @@ use openssl::hash::{Hasher, MessageDigest};
 use crate::{
     Bench, Promise, Row,
     client::{self, Framing},
-    measure::median,
+    measure::{Spent, median},
     peers::{self, Server},
 };
 
@@ -28,6 +28,16 @@ pub(crate) struct Cost {
     pub(crate) mib_per_second: f64,
     /// Of the server, or of the command that does the work.
     pub(crate) cpu_seconds_per_gib: f64,
+}
+
+impl Spent {
+    /// Of a command that has moved so many bytes.
+    pub(crate) fn cost(&self, bytes: u64) -> Cost {
+        Cost {
+            mib_per_second: bytes as f64 / MIB / self.seconds,
+            cpu_seconds_per_gib: self.cpu_seconds / (bytes as f64 / GIB),
+        }
+    }
 }
 
 /// Uploads of the large image, one at a time.
@@ -240,6 +250,7 @@ pub(crate) fn digest_limits(bench: &Bench, file: &File) -> (f64, f64) {
 }
 
 const DIGEST_BYTES: u64 = 512 << 20;
+const RANDOM: &str = "/dev/shm/fresnel-bench-image";
 
 fn digest_seconds(file: &File, digest: MessageDigest) -> f64 {
     use std::os::unix::fs::FileExt;
@@ -259,21 +270,25 @@ fn digest_seconds(file: &File, digest: MessageDigest) -> f64 {
 
 /// Random bytes in memory (tmpfs), so that the client reads no disk.
 pub(crate) fn random_file(len: u64) -> File {
-    let path = random_path();
-    if std::fs::metadata(&path).is_ok_and(|m| m.len() >= len) {
-        return File::open(path).expect("the file that was just seen");
+    if std::fs::metadata(RANDOM).is_ok_and(|m| m.len() >= len) {
+        return File::open(RANDOM).expect("the file that was just seen");
     }
-    let mut file = File::create(&path).expect("/dev/shm is writable");
+    let mut file = File::create(RANDOM).expect("/dev/shm is writable");
     let mut random = File::open("/dev/urandom").expect("Linux");
     let copied = std::io::copy(&mut std::io::Read::take(&mut random, len), &mut file);
     assert_eq!(copied.expect("/dev/shm has room"), len);
     file.flush().expect("/dev/shm has room");
-    File::open(path).expect("the file that was just written")
+    File::open(RANDOM).expect("the file that was just written")
 }
 
-/// Where [`random_file`] is.
-pub(crate) fn random_path() -> PathBuf {
-    "/dev/shm/fresnel-bench-image".into()
+/// The same for who reads a file by its path, to its end: so many bytes and no more.
+pub(crate) fn random_path(len: u64) -> PathBuf {
+    // A bench of larger images may have left a longer one.
+    drop(random_file(len));
+    let file = File::options().write(true).open(RANDOM);
+    let cut = file.and_then(|file| file.set_len(len));
+    cut.expect("the file that was just written");
+    RANDOM.into()
 }
 
 /// Copies a whole file.

@@ -131,14 +131,7 @@ fn cpu_row(work: String, ours: f64, scalar: f64, promise: f64) -> Row {
 /// did.
 fn waits(server: &Server) -> Row {
     let address = server.metrics.expect("the bench turned them on");
-    let (_, page) = client::ask(address, "GET", "/metrics", "").expect("a page of metrics");
-    let sum = |prefix: &str, label: &str| -> f64 {
-        let lines = page
-            .lines()
-            .filter(|l| l.starts_with(prefix) && l.contains(label));
-        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        values.sum()
-    };
+    let sum = |name: &str, label: &str| client::metric(address, name, label);
     let below = sum("fresnel_digest_wait_seconds_bucket", "le=\"0.005\"");
     let all = sum("fresnel_digest_wait_seconds_count", "");
     Row {

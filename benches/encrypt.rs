@@ -165,11 +165,7 @@ fn by_qemu(folder: &Path, container: &Path, len: u64) -> Cost {
         ))
         .args(["-n", "--target-image-opts"])
         .arg(format!("driver=null-co,size={len}"));
-    let spent = measure::run(&mut command);
-    Cost {
-        mib_per_second: len as f64 / MIB / spent.seconds,
-        cpu_seconds_per_gib: spent.cpu_seconds / (len as f64 / GIB),
-    }
+    measure::run(&mut command).cost(len)
 }
 
 /// MiB/s of BLAKE3 on one core, over pieces that stay in its cache.

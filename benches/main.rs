@@ -8,6 +8,7 @@ mod client;
 mod data;
 mod digests;
 mod encrypt;
+mod imports;
 mod measure;
 mod memory;
 mod metadata;
@@ -87,6 +88,8 @@ const GROUPS: &[(&str, Group)] = &[
     ("throttled", metadata::beside_slow_readers),
     ("memory", memory::idle),
     ("policy", policy::questions),
+    ("import-web", imports::from_the_web),
+    ("import-convert", imports::converted),
 ];
 
 /// Asked for by name: they need a cluster (`make bench-rbd`), and the last a build of its own.
@@ -97,12 +100,16 @@ const GROUPS_OF_RBD: &[(&str, Group)] = &[
     ("rbd-no-digests", rbd::without_digests),
 ];
 
-/// Asked for by name, too: they need a cluster and its S3 server (`make bench-s3`).
+/// Asked for by name, too: they need a cluster and its S3 server (`make bench-s3`), and the last a build of its own.
 const GROUPS_OF_S3: &[(&str, Group)] = &[
     ("s3-upload", s3::uploads),
     ("s3-chunked", s3::chunked),
     ("s3-download", s3::downloads),
+    ("s3-no-digests", s3::without_digests),
 ];
+
+/// Asked for by name, because it needs a cluster and its S3 server (`make bench-import`).
+const GROUPS_OF_STORES: &[(&str, Group)] = &[("import-stores", imports::into_stores)];
 
 /// Asked for by name, because together they take as long as all others (`make bench-cache`).
 const GROUPS_OF_CACHE: &[(&str, Group)] = &[
@@ -141,7 +148,7 @@ fn main() -> ExitCode {
     let mut short = false;
     let all = GROUPS.iter().filter(|_| asked.is_empty());
     let named = GROUPS.iter().chain(GROUPS_OF_RBD).chain(GROUPS_OF_S3);
-    let named = named.chain(GROUPS_OF_CACHE);
+    let named = named.chain(GROUPS_OF_STORES).chain(GROUPS_OF_CACHE);
     let named = named.filter(|(name, _)| asked.iter().any(|a| a == name));
     for (_, group) in all.chain(named) {
         for row in group(&bench) {

@@ -18,7 +18,8 @@ use crate::client::pause;
 pub(crate) struct Process(pub(crate) u32);
 
 impl Process {
-    /// User and system seconds of the process and all its live descendants.
+    /// User and system seconds of the process and all its descendants: those that live, and those that have ended
+    /// and been waited for.
     pub(crate) fn cpu_seconds(self) -> f64 {
         let ticks: u64 = self.tree().iter().map(|pid| cpu_ticks(*pid)).sum();
         ticks as f64 / rustix::param::clock_ticks_per_second() as f64
@@ -123,10 +124,11 @@ pub(crate) fn run(command: &mut Command) -> Spent {
 fn cpu_ticks(pid: u32) -> u64 {
     let Some(fields) = stat(pid) else { return 0 };
     let at = |index: usize| fields[index].parse::<u64>().unwrap_or(0);
-    at(11) + at(12)
+    (11..=14).map(at).sum()
 }
 
-/// The fields of `/proc/PID/stat` after the name: state, parent, ...; user time is field 11.
+/// The fields of `/proc/PID/stat` after the name: state, parent, ...; user time is field 11, then come system time and
+/// the same of children that have ended.
 fn stat(pid: u32) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = text.rsplit_once(") ")?;

@@ -151,12 +151,12 @@ pub(crate) fn beside_slow_readers(bench: &Bench) -> Vec<Row> {
 }
 
 /// Creates the images, as who has this token; returns their ids.
-pub(crate) fn create_images(to: SocketAddr, token: &str) -> Vec<String> {
+pub(crate) fn create_images(to: SocketAddr, headers: &str) -> Vec<String> {
     let create = |n: usize| {
         let body = format!(
             r#"{{"name":"image {n}","disk_format":"raw","container_format":"bare","tags":["a","b"],"os_distro":"debian","hw_disk_bus":"virtio"}}"#
         );
-        client::create_with(to, token, &body)
+        client::create_with(to, headers, &body)
     };
     (0..IMAGES).map(create).collect()
 }

@@ -149,6 +149,19 @@ pub(crate) fn nginx(folder: &Path) -> Server {
     )
 }
 
+/// nginx that serves this file as `/image`, and the log of the bytes of each answer.
+pub(crate) fn nginx_counted(folder: &Path, file: &Path) -> (Server, PathBuf) {
+    let log = folder.join("sent");
+    fs::write(&log, "").expect("the bench folder is writable");
+    let outside = "log_format sent '$body_bytes_sent'; tcp_nopush on;";
+    let inside = format!(
+        "location = /image {{ alias {}; access_log {} sent; }}",
+        file.display(),
+        log.display()
+    );
+    (nginx_with(folder, outside, &inside), log)
+}
+
 /// nginx as a cache of slices in front of ours, which is asked whether a caller may have this image. Without
 /// `tcp_nopush`, which has it wait 40 ms after each slice.
 pub(crate) fn nginx_cache(folder: &Path, upstream: SocketAddr, image: &str) -> Server {
@@ -233,11 +246,20 @@ pub(crate) fn keystone() -> String {
 
 /// The interpreter of the lab's virtual environment.
 pub(crate) fn python() -> PathBuf {
-    let output = lab("venv").stdout(Stdio::piped()).output();
+    venv(&[]).join("bin/python")
+}
+
+/// Amazon's own command.
+pub(crate) fn aws() -> Command {
+    Command::new(venv(&["aws"]).join("bin/aws"))
+}
+
+fn venv(layer: &[&str]) -> PathBuf {
+    let output = lab("venv").args(layer).stdout(Stdio::piped()).output();
     let output = output.expect("tests/lab/venv runs");
     assert!(output.status.success(), "tests/lab/venv: {output:?}");
     let venv = String::from_utf8(output.stdout).expect("the lab prints text");
-    Path::new(venv.trim()).join("bin/python")
+    venv.trim().into()
 }
 
 /// A command of `tests/lab`.

@@ -20,7 +20,6 @@ use crate::{
 };
 
 const MIB: u64 = 1 << 20;
-const GIB: f64 = (1_u64 << 30) as f64;
 /// Bytes of an object, which is also how much the rows with `rbd bench` have in one write.
 const OBJECT_MIB: u64 = 8;
 const STREAMS: usize = 8;
@@ -193,7 +192,7 @@ pub(crate) fn without_digests(bench: &Bench) -> Vec<Row> {
     for (name, (file, path), bytes, least) in [
         (
             "random",
-            (&random, data::random_path()),
+            (&random, data::random_path(bench.image_bytes)),
             bench.image_bytes,
             0.8,
         ),
@@ -259,7 +258,7 @@ impl Stock {
 }
 
 /// The lab's cluster.
-struct Ceph {
+pub(crate) struct Ceph {
     conf: PathBuf,
 }
 
@@ -272,18 +271,12 @@ struct Ours {
 impl Ours {
     /// A counter's value, of all its labels together.
     fn metric(&self, name: &str) -> f64 {
-        let (_, text) =
-            client::ask(self.metrics, "GET", "/metrics", "").expect("metrics are served");
-        let of = |line: &str| {
-            let rest = line.strip_prefix(name)?;
-            rest.rsplit(' ').next()?.parse::<f64>().ok()
-        };
-        text.lines().filter_map(of).sum()
+        client::metric(self.metrics, name, "")
     }
 }
 
 impl Ceph {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let output = peers::lab("ceph-up").stdout(Stdio::piped()).output();
         let output = output.expect("tests/lab/ceph-up runs");
         assert!(output.status.success(), "Ceph did not start");
@@ -298,13 +291,20 @@ impl Ceph {
         let server = peers::fresnel(
             &bench.folder,
             &format!(
-                "enabled_backends = rbd1:rbd\n[glance_store]\ndefault_backend = rbd1\n[rbd1]\n\
-                 rbd_store_ceph_conf = {}\nrbd_store_user = glance\n{options}\n\
+                "enabled_backends = rbd1:rbd\n[glance_store]\ndefault_backend = rbd1\n{}\n{options}\n\
                  [fresnel]\nmetrics_bind = {metrics}",
-                self.conf.display()
+                self.section()
             ),
         );
         Ours { server, metrics }
+    }
+
+    /// The store `rbd1` in a configuration.
+    pub(crate) fn section(&self) -> String {
+        format!(
+            "[rbd1]\nrbd_store_ceph_conf = {}\nrbd_store_user = glance",
+            self.conf.display()
+        )
     }
 
     fn glance(&self, arguments: &[&str]) -> Server {
@@ -344,7 +344,7 @@ impl Ceph {
     }
 
     /// Deletes an image and waits until its objects are gone: the next figure is not to pay for it.
-    fn delete(&self, server: &Server, id: &str) {
+    pub(crate) fn delete(&self, server: &Server, id: &str) {
         client::ask(server.address, "DELETE", &format!("/v2/images/{id}"), "").expect("a delete");
         while self
             .ask("rbd", &["trash", "ls", "--all", "images"])
@@ -420,15 +420,6 @@ impl Ceph {
             });
             Ok((stock.bytes, begin.elapsed().as_secs_f64()))
         })
-    }
-}
-
-impl Spent {
-    fn cost(&self, bytes: u64) -> Cost {
-        Cost {
-            mib_per_second: bytes as f64 / MIB as f64 / self.seconds,
-            cpu_seconds_per_gib: self.cpu_seconds / (bytes as f64 / GIB),
-        }
     }
 }
 
