@@ -23,6 +23,7 @@ claims!(
     a_lost_move_changes_nothing,
     one_of_many_moves_wins,
     deleted_is_gone,
+    a_location_that_came_meanwhile_is_not_lost,
     who_may_get_what,
     what_does_not_fit_is_refused,
 );
@@ -222,6 +223,21 @@ async fn deleted_is_gone(db: Db) {
     assert_eq!(db.members(&image.id, &admin()).await.unwrap(), []);
     let twice = db.image_delete(&image).await;
     assert!(matches!(twice, Err(Error::NotFound)), "{twice:?}");
+}
+
+/// The data at the others was removed before, and nobody would remove its.
+async fn a_location_that_came_meanwhile_is_not_lost(db: Db) {
+    let created = full("one");
+    db.image_create(&created).await.unwrap();
+    let read = get(&db, &created).await;
+    let mut copied = read.clone();
+    copied.locations.push(location("file:///images/two"));
+    db.image_save(&read, &copied).await.unwrap();
+    let late = db.image_delete(&read).await;
+    assert!(matches!(late, Err(Error::Conflict)), "{late:?}");
+    let read = get(&db, &created).await;
+    assert_eq!(read.locations.len(), 2);
+    db.image_delete(&read).await.unwrap();
 }
 
 async fn who_may_get_what(db: Db) {

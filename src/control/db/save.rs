@@ -10,9 +10,13 @@ use super::{
     error::{Error, Result},
     job,
     pool::{Transaction, transact},
+    rows::cell,
     sql::{Sql, Value},
 };
-use crate::model::{Image, ImageId, Location, LocationStatus, Status};
+use crate::{
+    model::{Image, ImageId, Location, LocationStatus, Status},
+    store::s3::without_credentials,
+};
 
 /// The property that is Glance's import lock: only a locked operation of its own may change it.
 pub(super) const IMPORT_LOCK: &str = "os_glance_import_task";
@@ -64,12 +68,12 @@ impl Db {
         })
     }
 
-    /// Marks the image and all its children deleted, if its status still is the one given, and
-    /// ends its jobs.
+    /// Marks the image and all its children deleted, if its status still is the one given and it has got no
+    /// location meanwhile, whose data nobody would remove; ends its jobs.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the status is another by now; [`Error::NotFound`] when the image
-    /// is gone.
+    /// [`Error::Conflict`] when the status is another by now, or there is such a location;
+    /// [`Error::NotFound`] when the image is gone.
     pub async fn image_delete(&self, image: &Image) -> Result<()> {
         let (to, locations) = (Status::Deleted, LocationStatus::Deleted);
         transact!(self.pool, |t| { delete(t, image, to, locations).await })
@@ -111,6 +115,9 @@ pub(super) async fn delete(
     if t.execute(&sql).await? != 1 {
         return Err(lost(t, &image.id).await?);
     }
+    if to == Status::Deleted {
+        no_others(t, image).await?;
+    }
     let mut sql = Sql::new(
         "UPDATE image_locations SET status = ?, deleted = true, deleted_at = ?, updated_at = ? \
          WHERE image_id = ? AND deleted = false",
@@ -127,6 +134,22 @@ pub(super) async fn delete(
     let mut deleted = image.clone();
     deleted.status = to;
     t.tell(|teller| teller.image_deleted(&deleted, now)).await
+}
+
+/// The image has no location but those that were read: who adds one changes the image's row, too, which
+/// is ours by now.
+async fn no_others(t: &mut Transaction, image: &Image) -> Result<()> {
+    let mut sql = Sql::new(format!(
+        "SELECT value FROM image_locations WHERE image_id = ? AND deleted = false{}",
+        t.dialect().for_update()
+    ));
+    for row in t.fetch(sql.bind(image.id.as_str())).await? {
+        let url = without_credentials(cell(row.text(0), "image_locations", "value")?);
+        if !image.locations.iter().any(|location| location.url == url) {
+            return Err(Error::Conflict);
+        }
+    }
+    Ok(())
 }
 
 /// The statements that write a new image: its own first.
