@@ -273,7 +273,7 @@ fn from_files(
         logs: logs.settings(),
         metrics_bind,
         http,
-        db: database.settings(),
+        db: database.settings(Duration::from_secs(fresnel.database_timeout_seconds.into())),
         data_dir: fresnel.data_dir.clone().into(),
         file_io: fresnel.file_io,
         cache,

@@ -22,13 +22,14 @@ section! {
 }
 
 impl Database {
-    /// For the layer that connects.
-    pub(crate) fn settings(self) -> db::Config {
+    /// For the layer that connects, and gives up statements that take longer than `statement_max`.
+    pub(crate) fn settings(self, statement_max: Duration) -> db::Config {
         db::Config {
             url: self.connection.0,
             connections_max: self.max_pool_size.saturating_add(self.max_overflow),
             acquire_timeout: Duration::from_secs(self.pool_timeout.into()),
             lifetime_max: Duration::from_secs(self.connection_recycle_time.into()),
+            statement_max,
             ..db::Config::default()
         }
     }

@@ -33,6 +33,9 @@ section! {
         lease_seconds: u32 = "15", min 3;
         /// Seconds that transfers have to end after SIGTERM.
         drain_seconds: u32 = "60";
+        /// Seconds after which a statement that the database has not answered is given up, with its
+        /// connection. Longer than the database itself waits for a lock (MariaDB: 50).
+        database_timeout_seconds: u32 = "60", min 1;
         /// Seconds that a transfer waits for buffers before it is answered 503.
         admission_wait_seconds: u32 = "30";
         /// Bytes a second below which a client's transfer is ended; 0 turns that off.

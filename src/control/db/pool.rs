@@ -5,7 +5,7 @@
 //! closed and never used again.
 
 use std::{
-    fmt,
+    fmt, io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,7 +14,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{error::Elapsed, timeout},
+};
 
 use super::{
     Config,
@@ -32,6 +35,9 @@ const TRIES_MAX: u32 = 10;
 /// A connection that rested longer is asked for a sign of life before it is used: servers and
 /// firewalls close what is idle.
 const REST_MAX: Duration = Duration::from_secs(5);
+
+/// How long it is waited for that sign. Where a firewall has dropped what was idle, none ever comes.
+const ALIVE_WAIT: Duration = Duration::from_secs(3);
 
 /// The connections to one database; cheap to clone.
 #[derive(Clone)]
@@ -101,7 +107,7 @@ impl Pool {
         let mut tries = 0;
         loop {
             let mut lease = self.reads.lease().await?;
-            match lease.conn().fetch(sql).await {
+            match lease.fetch(sql).await {
                 Ok(rows) => {
                     lease.give_back();
                     return Ok(rows);
@@ -130,7 +136,7 @@ impl Pool {
         let mut tries = 0;
         loop {
             let mut lease = lane.lease().await?;
-            match lease.conn().execute(sql).await {
+            match lease.execute(sql).await {
                 Ok(rows) => {
                     lease.give_back();
                     return Ok(rows);
@@ -157,7 +163,7 @@ impl Pool {
         let mut tries = 0;
         loop {
             let mut lease = self.writes.lease().await?;
-            match lease.conn().script(text).await {
+            match lease.script(text).await {
                 Ok(()) => {
                     return Ok(Transaction {
                         lease,
@@ -222,23 +228,23 @@ impl Transaction {
     }
 
     pub(super) async fn fetch(&mut self, sql: &Sql) -> Result<Vec<Row>> {
-        Ok(self.lease.conn().fetch(sql).await?)
+        Ok(self.lease.fetch(sql).await?)
     }
 
     pub(super) async fn execute(&mut self, sql: &Sql) -> Result<u64> {
-        Ok(self.lease.conn().execute(sql).await?)
+        Ok(self.lease.execute(sql).await?)
     }
 
-    /// Runs a schema file.
+    /// Runs a schema file, which may take as long as its tables are large.
     pub(super) async fn script(&mut self, text: &'static str) -> Result<()> {
-        Ok(self.lease.conn().script(text).await?)
+        Ok(self.lease.conn()?.script(text).await?)
     }
 
     /// Commits what worked, rolls back what did not. None: it met another transaction, and is to
     /// be tried again from its start.
     pub(super) async fn end<T>(mut self, worked: Result<T>, tries: &mut u32) -> Option<Result<T>> {
         let ended = match worked {
-            Ok(value) => match self.lease.conn().script("COMMIT").await {
+            Ok(value) => match self.lease.script("COMMIT").await {
                 Ok(()) => {
                     self.lease.give_back();
                     if let Some(teller) = self.teller.filter(|_| self.has_told) {
@@ -249,7 +255,7 @@ impl Transaction {
                 Err(error) => Err(error.into()),
             },
             Err(error) => {
-                if self.lease.conn().script("ROLLBACK").await.is_ok() {
+                if self.lease.script("ROLLBACK").await.is_ok() {
                     self.lease.give_back();
                 }
                 Err(error)
@@ -290,6 +296,7 @@ struct Lane {
     idle: Mutex<Vec<Idle>>,
     acquire_timeout: Duration,
     lifetime_max: Duration,
+    statement_max: Duration,
     statements: AtomicU64,
 }
 
@@ -307,6 +314,7 @@ impl Lane {
             idle: Mutex::new(Vec::new()),
             acquire_timeout: config.acquire_timeout,
             lifetime_max: config.lifetime_max,
+            statement_max: config.statement_max,
             statements: AtomicU64::new(0),
         }
     }
@@ -331,9 +339,15 @@ impl Lane {
 
     async fn open(&self) -> Result<(Conn, Instant)> {
         while let Some(mut idle) = self.rested() {
-            if idle.since.elapsed() < REST_MAX || idle.conn.is_alive().await {
+            if idle.since.elapsed() < REST_MAX {
                 return Ok((idle.conn, idle.opened));
             }
+            let is_alive = timeout(ALIVE_WAIT, idle.conn.is_alive()).await;
+            if is_alive.unwrap_or(false) {
+                return Ok((idle.conn, idle.opened));
+            }
+            // What killed this one has most likely killed the others.
+            self.idle.lock().clear();
         }
         Ok((self.target.connect().await?, Instant::now()))
     }
@@ -354,12 +368,41 @@ struct Lease {
 }
 
 impl Lease {
-    /// The connection, for one statement.
-    fn conn(&mut self) -> &mut Conn {
+    /// The connection, for one statement. One that has lost it, by [`Lease::in_time`], has none.
+    fn conn(&mut self) -> Result<&mut Conn, sqlx::Error> {
         self.lane.statements.fetch_add(1, Ordering::Relaxed);
-        self.conn
-            .as_mut()
-            .expect("only give_back takes it, by value")
+        let closed = || sqlx::Error::Io(io::ErrorKind::NotConnected.into());
+        self.conn.as_mut().ok_or_else(closed)
+    }
+
+    async fn fetch(&mut self, sql: &Sql) -> Result<Vec<Row>, sqlx::Error> {
+        let limit = self.lane.statement_max;
+        let ended = timeout(limit, self.conn()?.fetch(sql)).await;
+        self.in_time(ended)
+    }
+
+    async fn execute(&mut self, sql: &Sql) -> Result<u64, sqlx::Error> {
+        let limit = self.lane.statement_max;
+        let ended = timeout(limit, self.conn()?.execute(sql)).await;
+        self.in_time(ended)
+    }
+
+    async fn script(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
+        let limit = self.lane.statement_max;
+        let ended = timeout(limit, self.conn()?.script(text)).await;
+        self.in_time(ended)
+    }
+
+    /// The connection of a statement that takes too long is closed: what may still come there, nobody
+    /// waits for.
+    fn in_time<T>(
+        &mut self,
+        ended: Result<Result<T, sqlx::Error>, Elapsed>,
+    ) -> Result<T, sqlx::Error> {
+        ended.unwrap_or_else(|_| {
+            self.conn = None;
+            Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()))
+        })
     }
 
     /// A statement failed: its connection is kept if only the statement was at fault.
@@ -378,5 +421,56 @@ impl Lease {
                 since: Instant::now(),
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(folder: &tempfile::TempDir) -> Config {
+        Config {
+            url: format!("sqlite:///{}", folder.path().join("db").display()),
+            statement_max: Duration::from_millis(200),
+            busy_timeout: Duration::from_secs(600),
+            ..Config::default()
+        }
+    }
+
+    /// Somebody else has SQLite's only writer for longer than a statement may take.
+    #[tokio::test]
+    async fn a_statement_that_takes_too_long_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let [pool, other] = [(); 2].map(|()| Pool::new(&config(&folder)).unwrap());
+        let create = Sql::new("CREATE TABLE one (id INTEGER)");
+        pool.execute(&create).await.unwrap();
+        let insert = Sql::new("INSERT INTO one VALUES (1)");
+        let held = other.begin().await.unwrap();
+        for _ in 0..2 {
+            let late = pool.execute(&insert).await;
+            assert!(matches!(late, Err(Error::Unavailable)), "{late:?}");
+        }
+        assert!(matches!(pool.begin().await, Err(Error::Unavailable)));
+        held.end(Ok(()), &mut 0).await.unwrap().unwrap();
+        let again = async { while pool.execute(&insert).await.is_err() {} };
+        timeout(Duration::from_secs(60), again).await.unwrap();
+    }
+
+    /// What a transaction asks after such a statement, its end too, is refused.
+    #[tokio::test]
+    async fn a_transaction_ends_with_its_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = Pool::new(&config(&folder)).unwrap();
+        let mut open = pool.begin().await.unwrap();
+        let slow = Sql::new(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000000) \
+             SELECT count(*) FROM n",
+        );
+        for sql in [slow, Sql::new("SELECT 1")] {
+            let late = open.fetch(&sql).await.map(drop);
+            assert!(matches!(late, Err(Error::Unavailable)), "{late:?}");
+        }
+        let ended = open.end(Ok(()), &mut 0).await.unwrap();
+        assert!(matches!(ended, Err(Error::Unavailable)), "{ended:?}");
     }
 }
