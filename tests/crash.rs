@@ -5,6 +5,7 @@ mod import;
 mod job;
 mod kill;
 mod sleep;
+mod stop;
 mod upload;
 
 use std::{

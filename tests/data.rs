@@ -5,6 +5,7 @@ mod convert;
 mod egress;
 mod encrypt;
 mod faults;
+mod imports;
 mod ingest;
 mod record;
 mod rig;

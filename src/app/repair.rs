@@ -109,6 +109,7 @@ impl Repair {
             () = self.leases.keep() => unreachable!("a lease is kept for ever"),
         };
         self.leases.drain(Duration::ZERO).await;
+        self.leases.leave().await;
         done
     }
 }

@@ -137,18 +137,23 @@ impl Service {
         format!("Ready on {scheme}://{address}; try: curl {scheme}://{address}/v2/images")
     }
 
-    /// No new requests; those under way, and transfers, may end within `patience`. Then the lease
-    /// is given up.
+    /// No new requests and no more jobs; those under way, and transfers, may end within `patience`. At last
+    /// the lease is given up.
     pub async fn drain(self, patience: Duration) {
-        self.shutdown.begin(patience);
+        // Uploads that are stopped then are told so before their connections are cut.
+        self.shutdown.begin(patience + Leases::CLEAN_UP_WAIT);
         self.leases.drain(patience).await;
         for served in self.served {
             // Its panics are logged where they happen.
             drop(served.await);
         }
-        for task in self.background {
+        for task in &self.background {
             task.abort();
         }
+        for task in self.background {
+            drop(task.await);
+        }
+        self.leases.leave().await;
         if let Some(cache) = self.cache {
             // What is not saved is fetched again.
             drop(spawn_blocking(move || cache.save()).await);

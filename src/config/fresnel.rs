@@ -31,7 +31,8 @@ section! {
         /// Seconds after which the transfers of a node that has stopped answering are taken from
         /// it; it renews its lease three times as often. The same on all nodes.
         lease_seconds: u32 = "15", min 3;
-        /// Seconds that transfers have to end after SIGTERM.
+        /// Seconds that transfers have to end after SIGTERM; those that have not are stopped, and have five
+        /// more to say so to their clients.
         drain_seconds: u32 = "60";
         /// Seconds after which a statement that the database has not answered is given up, with its
         /// connection. Longer than the database itself waits for a lock (MariaDB: 50).

@@ -53,7 +53,7 @@ pub use cached::{CachedImage, NodeRow};
 pub use error::{Error, Result};
 pub use event::{Duty, Waiting};
 pub use import::{ImportEnd, ImportStart, Stale};
-pub use job::{Job, JobId, JobKind, NewJob};
+pub use job::{Back, Job, JobId, JobKind, NewJob};
 pub use journal::{Beat, DeadWrite, NewWrite, NodeId};
 pub use list::{Column, Comparison, Direction, Filter, ListQuery, Listed, SortKey, TimeColumn};
 pub use location::{Claim, Rest, Work};

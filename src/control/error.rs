@@ -357,6 +357,13 @@ pub enum Error {
     Db(#[from] db::Error),
 }
 
+impl Error {
+    /// Whether a transfer found no buffers: another time it may.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, Self::Data(error) if error.is_busy())
+    }
+}
+
 /// As Python shows what may be missing.
 fn or_none(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "None".to_owned(), |value| value.to_string())

@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -30,8 +30,6 @@ use crate::{
 
 /// A transfer older than this is in the log at every [`AGED`].
 const AGED: Duration = Duration::from_secs(60);
-/// What a stopped transfer gets for its clean-up before the process ends without it.
-const CLEAN_UP_WAIT: Duration = Duration::from_secs(5);
 
 /// The leases of this process.
 #[derive(Debug)]
@@ -41,8 +39,11 @@ pub struct Leases {
     held: Mutex<Held>,
     /// When the last heartbeat that succeeded was sent, and nothing is known to be lost since.
     renewed_at: watch::Sender<Instant>,
+    joined_at: Instant,
     /// How many transfers there are.
     count: watch::Sender<usize>,
+    /// The process ends: nothing is begun that nobody waits for.
+    draining: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -73,6 +74,10 @@ pub struct Covered {
 }
 
 impl Leases {
+    /// What a stopped transfer gets for its clean-up, and its client to hear of it, before the process ends
+    /// without them.
+    pub const CLEAN_UP_WAIT: Duration = Duration::from_secs(5);
+
     /// Enters this process under a fresh node id.
     ///
     /// # Errors
@@ -83,6 +88,7 @@ impl Leases {
         db.node_join(node, lease).await?;
         Ok(Arc::new(Self {
             renewed_at: watch::Sender::new(asked_at),
+            joined_at: asked_at,
             db,
             lease,
             held: Mutex::new(Held {
@@ -91,6 +97,7 @@ impl Leases {
                 leftovers: Vec::new(),
             }),
             count: watch::Sender::new(0),
+            draining: AtomicBool::new(false),
         }))
     }
 
@@ -164,22 +171,38 @@ impl Leases {
         }
     }
 
-    /// Waits for the transfers to end, until `deadline`; then stops them, so that their images are
-    /// `queued` again, and leaves.
+    /// Takes no more jobs. Waits for the transfers to end, until `deadline`; then stops them, so that their
+    /// images are `queued` again. The lease goes on until [`Leases::leave`].
     pub async fn drain(&self, deadline: Duration) {
+        self.draining.store(true, Ordering::Relaxed);
         let mut count = self.count.subscribe();
         let none_left = |count: &usize| *count == 0;
         if timeout(deadline, count.wait_for(none_left)).await.is_err() {
             for transfer in self.held.lock().transfers.values() {
                 transfer.stop(StopReason::Draining);
             }
-            if timeout(CLEAN_UP_WAIT, count.wait_for(none_left))
+            if timeout(Self::CLEAN_UP_WAIT, count.wait_for(none_left))
                 .await
                 .is_err()
             {
                 warn!("Transfers left to the sweep of another node");
             }
         }
+    }
+
+    /// For how long this process has been there.
+    pub(super) fn age(&self) -> Duration {
+        self.joined_at.elapsed()
+    }
+
+    /// Whether the process ends.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Gives the lease up, when nothing runs any more that it covers, nor [`Leases::keep`]: what is left is
+    /// dead at once, and another node's.
+    pub async fn leave(&self) {
         if let Err(error) = self.db.node_leave(self.node()).await {
             warn!(%error, "Could not give up the lease; it will expire");
         }
@@ -188,6 +211,11 @@ impl Leases {
     /// Hands over what could not be ended, once.
     pub(super) fn take_leftovers(&self) -> Vec<DeadWrite> {
         std::mem::take(&mut self.held.lock().leftovers)
+    }
+
+    /// Whether a transfer of this process has the attempt.
+    pub(super) fn covers(&self, attempt: Attempt) -> bool {
+        self.held.lock().transfers.contains_key(&attempt)
     }
 
     /// Keeps for the sweep what could not be ended.
@@ -235,8 +263,9 @@ impl Leases {
         let renewed_at = *self.renewed_at.borrow();
         let kept = self.db.writes_unfenced(node).await?;
         for (attempt, transfer) in &self.held.lock().transfers {
+            let is_kept = kept.iter().any(|write| write.attempt == *attempt);
             // Of a younger one the row may still be on its way.
-            if transfer.started < renewed_at && !kept.contains(attempt) {
+            if transfer.started < renewed_at && !is_kept {
                 transfer.stop(StopReason::LeaseLost);
             }
         }

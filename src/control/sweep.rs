@@ -1,9 +1,10 @@
 //! The sweep: ends attempts that nobody will end.
 //!
 //! Only attempts of the journal whose lease is dead, and those of this process whose end could not
-//! be recorded. Each is fenced first, so that a writer who wakes has nothing to publish; then its
-//! bytes go; then its image is `queued` again. What fails is tried again at the next sweep, several at
-//! once: a store that is away delays only its own.
+//! be recorded, or whose beginning was when nobody waited for it any more. Each is fenced first, so
+//! that a writer who wakes has nothing to publish; then its bytes go; then its image is `queued` again.
+//! What fails is tried again at the next sweep, several at once: a store that is away delays only its
+//! own.
 
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ pub async fn once(control: &Control) {
         }
     });
     ended.await;
+    recorded_late(control, node).await;
     control.sweep_staged().await;
     control.sweep_blobs().await;
     control.end_trusts().await;
@@ -72,15 +74,26 @@ pub async fn once(control: &Control) {
     ended.await;
 }
 
+/// Leaves to the next look what no transfer of this process has: the database has committed it after the
+/// connection broke, and after the transfer ended that had asked for it.
+async fn recorded_late(control: &Control, node: NodeId) {
+    match control.db.writes_unfenced(node).await {
+        Ok(writes) => {
+            let covers = |write: &DeadWrite| control.leases.covers(write.attempt);
+            let unknown: Vec<_> = writes.into_iter().filter(|w| !covers(w)).collect();
+            control.leases.leave_over(unknown);
+        }
+        Err(error) => warn!(%error, "Could not look for uploads that were recorded late"),
+    }
+}
+
 /// Ends the dead attempts at one image, before it is begun again.
 ///
 /// # Errors
 /// As [`end`].
 pub(super) async fn end_dead(control: &Control, node: NodeId, image: &ImageId) -> Result<()> {
-    for write in control.db.writes_dead(node, ROWS_MAX).await? {
-        if write.image == *image {
-            end(control, node, &write).await?;
-        }
+    for write in control.db.writes_dead_at(node, image).await? {
+        end(control, node, &write).await?;
     }
     Ok(())
 }

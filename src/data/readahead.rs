@@ -23,6 +23,9 @@ use crate::{
 pub(super) const WINDOW_BYTES: u64 = 64 * MIB as u64;
 /// Windows that are being read at once.
 const WINDOWS_MAX: usize = 3;
+/// How long the window whose turn it is waits for its buffers, where the operator gives it no longer:
+/// what has come so far would be lost, and a store that answers no more gives its buffers back by then.
+const TURN_WAIT: Duration = Duration::from_secs(300);
 /// Chunks that a window holds ready, beside those that its reader has in hand.
 const READY_CHUNKS: usize = 1;
 
@@ -41,6 +44,8 @@ pub(super) struct Readers {
 
 struct Window {
     range: ByteRange,
+    /// Bytes that it has not given yet.
+    left_bytes: u64,
     /// Begun before its turn, and only if there were buffers.
     is_ahead: bool,
     /// It has given something, so it has its buffers.
@@ -70,7 +75,14 @@ impl Readers {
             match first.chunks.recv().await {
                 Some(Ok(chunk)) => {
                     first.is_reading = true;
+                    first.left_bytes = first.left_bytes.saturating_sub(chunk.len() as u64);
                     return Ok(Some(chunk));
+                }
+                // Its task has panicked.
+                None if first.left_bytes > 0 => {
+                    let image = &self.plan.image;
+                    let told = format!("image {image} was not read to its end");
+                    return Err(StoreError::Corrupt(told).into());
                 }
                 None => {
                     self.open.pop_front();
@@ -110,9 +122,10 @@ impl Readers {
 
     fn begin(&mut self, range: ByteRange, is_ahead: bool) -> Window {
         let mut plane = self.plane.clone();
-        if is_ahead {
-            plane.settings.admission_wait = Duration::ZERO;
-        }
+        plane.settings.admission_wait = match is_ahead {
+            true => Duration::ZERO,
+            false => plane.settings.admission_wait.max(TURN_WAIT),
+        };
         let mut plan = self.plan.clone();
         plan.range = range;
         let (sender, chunks) = mpsc::channel(READY_CHUNKS);
@@ -123,6 +136,7 @@ impl Readers {
             }
         });
         Window {
+            left_bytes: range.len,
             range,
             is_ahead,
             is_reading: false,
@@ -187,4 +201,21 @@ pub(super) async fn from_file(
         Ok(buffer.freeze())
     });
     reading.await.expect("reading does not panic")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::rehash::tests::plane;
+
+    /// The task of a window ends without a word, as one does that panics.
+    #[tokio::test]
+    async fn a_window_that_breaks_off_is_no_end() {
+        let (plane, plan) = plane(1000).await;
+        let mut readers = Readers::new(plane, plan, 600);
+        readers.begin_more();
+        readers.tasks.abort_all();
+        let broken = readers.next().await;
+        assert!(matches!(broken, Err(Error::Store(StoreError::Corrupt(_)))));
+    }
 }

@@ -42,7 +42,7 @@ async fn digests_by(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
@@ -55,7 +55,7 @@ mod tests {
     };
 
     /// A plane over one store in memory, with the smallest pool, and an object of that many bytes.
-    async fn plane(len: usize) -> (Plane, ReadPlan) {
+    pub(in crate::data) async fn plane(len: usize) -> (Plane, ReadPlan) {
         let store = Arc::new(MemoryStore::new(StoreId::new("memory")));
         let image = ImageId::random();
         let attempt = Attempt::random();

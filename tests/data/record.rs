@@ -7,13 +7,14 @@ use fresnel::{
     base::limits::MIB,
     buf::Pool,
     control::{
-        Caller, Control, Db, Error, Leases, Settings, db,
+        Caller, Control, Db, Error, Leases, Settings,
+        db::{self, NewWrite},
         download::DownloadRequest,
         sweep,
         upload::{Destination, Running, UploadRequest},
     },
     data::{self, DeclaredSize, Plane, digest::Engine, encrypt::Vault},
-    model::{Image, ImageId, RangeRequest, Status, StoreId},
+    model::{Attempt, Image, ImageId, RangeRequest, Status, StoreId},
     store::{
         Registry, Store,
         flaky::{Fault, Flaky},
@@ -120,11 +121,11 @@ impl Node {
     }
 }
 
-fn caller() -> Caller {
+pub(super) fn caller() -> Caller {
     Caller::unauthenticated("req-test".to_owned())
 }
 
-fn queued() -> Image {
+pub(super) fn queued() -> Image {
     Image {
         container_format: Some("bare".to_owned()),
         disk_format: Some("raw".to_owned()),
@@ -328,6 +329,28 @@ async fn a_lost_lease_stops_its_uploads() {
     sweep::once(&node.control).await;
     node.assert_as_new().await;
     heart.abort();
+}
+
+/// The connection broke in the commit, and the database has recorded the beginning after all.
+#[tokio::test]
+async fn an_upload_that_was_recorded_late_is_ended() {
+    let node = Node::new(LEASE).await;
+    let queued = node.record().await;
+    let mut saving = queued.clone();
+    saving.status = Status::Saving;
+    let writes = [NewWrite {
+        attempt: Attempt::random(),
+        node: node.control.leases.node(),
+        store: node.store.id().clone(),
+        object: "never begun".to_owned(),
+    }];
+    let db = &node.control.db;
+    let begun = db.write_begin(&queued, &saving, &writes, None);
+    begun.await.unwrap();
+    for _ in 0..2 {
+        sweep::once(&node.control).await;
+    }
+    node.assert_as_new().await;
 }
 
 #[tokio::test]

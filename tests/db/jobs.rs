@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fresnel::{
-    control::db::{Claim, Db, Ended, Error, Job, JobKind, NewJob, NodeId},
+    control::db::{Back, Claim, Db, Ended, Error, Job, JobKind, NewJob, NodeId},
     model::{Image, ImageId, Status, TaskStatus},
 };
 
@@ -12,9 +12,12 @@ use super::{admin, claims, full, image, location};
 claims!(
     of_two_nodes_one_takes_a_job,
     a_dead_nodes_job_is_taken_over,
+    a_node_without_a_lease_takes_nothing,
+    a_job_waits_since_its_node_died,
     a_job_and_its_image_end_together,
     a_sleeper_records_nothing,
     a_job_that_is_given_back_rests,
+    a_job_that_was_begun_for_nothing_counts_no_attempt,
     a_node_that_leaves_gives_its_jobs_back,
     a_deleted_image_has_no_jobs,
     of_two_images_one_gets_an_object,
@@ -82,14 +85,46 @@ async fn of_two_nodes_one_takes_a_job(db: Db) {
     assert_eq!(db.job_holds(job.id, other).await.unwrap(), taken[1]);
 }
 
+/// Its lease is over.
+async fn dies(db: &Db, node: NodeId) {
+    db.node_beat(node, Duration::ZERO).await.unwrap();
+}
+
 async fn a_dead_nodes_job_is_taken_over(db: Db) {
     let (_, job) = with_job(&db).await;
-    let (dead, heir) = (node(&db, Duration::ZERO).await, node(&db, LEASE).await);
+    let (dead, heir) = (node(&db, LEASE).await, node(&db, LEASE).await);
     assert!(db.job_claim(job.id, dead).await.unwrap());
+    dies(&db, dead).await;
     assert!(!db.job_holds(job.id, dead).await.unwrap());
     assert_eq!(waiting(&db).await.unwrap().attempts, 1);
     assert!(db.job_claim(job.id, heir).await.unwrap());
     assert!(db.job_holds(job.id, heir).await.unwrap());
+}
+
+/// What it took would be free at once, and it would take it again, without an end.
+async fn a_node_without_a_lease_takes_nothing(db: Db) {
+    let (_, job) = with_job(&db).await;
+    let dead = node(&db, Duration::ZERO).await;
+    assert!(!db.job_claim(job.id, dead).await.unwrap());
+    assert!(!db.job_claim(job.id, NodeId::random()).await.unwrap());
+    assert_eq!(waiting(&db).await.unwrap().attempts, 0);
+}
+
+/// Neither while a node works on it, nor while one lives that will.
+async fn a_job_waits_since_its_node_died(db: Db) {
+    let (_, job) = with_job(&db).await;
+    let holder = node(&db, LEASE).await;
+    db.job_claim(job.id, holder).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let since = db.clock().await.unwrap();
+    dies(&db, holder).await;
+    let waits = waiting(&db).await.unwrap().waits;
+    assert!(waits <= db.clock().await.unwrap() - since, "{waits:?}");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let since = db.clock().await.unwrap();
+    db.jobs_await(&[job.id]).await.unwrap();
+    let waits = waiting(&db).await.unwrap().waits;
+    assert!(waits <= db.clock().await.unwrap() - since, "{waits:?}");
 }
 
 async fn a_job_and_its_image_end_together(db: Db) {
@@ -120,8 +155,9 @@ async fn a_job_and_its_image_end_together(db: Db) {
 
 async fn a_sleeper_records_nothing(db: Db) {
     let (before, job) = with_job(&db).await;
-    let sleeper = node(&db, Duration::ZERO).await;
+    let sleeper = node(&db, LEASE).await;
     db.job_claim(job.id, sleeper).await.unwrap();
+    dies(&db, sleeper).await;
     let mut after = before.clone();
     after.os_hash_value = None;
     let late = db
@@ -136,10 +172,23 @@ async fn a_job_that_is_given_back_rests(db: Db) {
     let (_, job) = with_job(&db).await;
     let node = node(&db, LEASE).await;
     db.job_claim(job.id, node).await.unwrap();
-    db.job_release(job.id, node, LEASE).await.unwrap();
+    let released = db.job_release(job.id, node, Back::Failed, LEASE);
+    assert!(released.await.unwrap());
     assert_eq!(waiting(&db).await, None);
     assert!(!db.job_claim(job.id, node).await.unwrap());
     assert!(!db.job_holds(job.id, node).await.unwrap());
+}
+
+/// Also when the node's lease was over meanwhile; and only once.
+async fn a_job_that_was_begun_for_nothing_counts_no_attempt(db: Db) {
+    let (_, job) = with_job(&db).await;
+    let node = node(&db, LEASE).await;
+    db.job_claim(job.id, node).await.unwrap();
+    dies(&db, node).await;
+    let release = || db.job_release(job.id, node, Back::Unfinished, Duration::ZERO);
+    assert!(release().await.unwrap());
+    assert!(!release().await.unwrap());
+    assert_eq!(waiting(&db).await.unwrap().attempts, 0);
 }
 
 async fn a_node_that_leaves_gives_its_jobs_back(db: Db) {

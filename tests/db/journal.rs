@@ -19,6 +19,7 @@ claims!(
     a_deleted_image_takes_no_bytes,
     a_live_write_is_not_dead,
     a_lease_runs_out_by_the_databases_clock,
+    an_image_has_its_dead_writes_however_many_others_have,
     one_node_fences,
     a_dead_fencer_is_followed,
     an_abandoned_image_is_queued_again,
@@ -110,10 +111,24 @@ async fn a_write_past_its_lease_is_its_nodes_until_it_is_fenced(db: Db) {
     let beat = db.node_beat(upload.node, LEASE).await.unwrap();
     assert_eq!(beat, Beat::Late);
     let unfenced = db.writes_unfenced(upload.node).await.unwrap();
+    let unfenced: Vec<Attempt> = unfenced.iter().map(|write| write.attempt).collect();
     assert_eq!(unfenced, upload.attempts);
     let sweeper = node(&db, LEASE).await;
     assert!(!db.write_fence(upload.attempts[0], sweeper).await.unwrap());
     upload.finish(&db).await.unwrap();
+}
+
+async fn an_image_has_its_dead_writes_however_many_others_have(db: Db) {
+    let older = Upload::new(&db, Duration::ZERO).await;
+    older.begin(&db).await.unwrap();
+    let upload = Upload::new(&db, Duration::ZERO).await;
+    upload.begin(&db).await.unwrap();
+    let sweeper = NodeId::random();
+    let one = db.writes_dead(sweeper, 1).await.unwrap();
+    assert_eq!((one.len(), one[0].attempt), (1, older.attempts[0]));
+    let found = db.writes_dead_at(sweeper, &upload.queued.id).await.unwrap();
+    let found: Vec<Attempt> = found.iter().map(|write| write.attempt).collect();
+    assert_eq!(found, upload.attempts);
 }
 
 async fn a_deleted_image_takes_no_bytes(db: Db) {

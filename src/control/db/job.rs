@@ -82,8 +82,17 @@ pub struct Job {
     pub input: String,
     /// How often a node has begun it.
     pub attempts: u32,
-    /// Since when its time has come.
+    /// How long no node has had it that lives, since its time has come.
     pub waits: Duration,
+}
+
+/// Why a node gives a job back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Back {
+    /// It failed: the attempt counts.
+    Failed,
+    /// It was begun for nothing, and is not at fault: the attempt does not count.
+    Unfinished,
 }
 
 impl Db {
@@ -106,8 +115,9 @@ impl Db {
         }
         let dialect = self.pool.dialect();
         let mut sql = Sql::new(format!(
-            "SELECT id, kind, image_id, input, attempts, {} - not_before_us FROM fresnel_jobs \
-             WHERE {} AND kind IN ",
+            "SELECT id, kind, image_id, input, attempts, {} - COALESCE((SELECT n.lease_until_us \
+             FROM fresnel_nodes n WHERE n.id = fresnel_jobs.node_id), not_before_us) \
+             FROM fresnel_jobs WHERE {} AND kind IN ",
             dialect.clock_us(),
             free(dialect)
         ));
@@ -117,17 +127,41 @@ impl Db {
         self.pool.fetch(&sql).await?.iter().map(job).collect()
     }
 
-    /// Takes a job for a node; counts the attempt. False: another was first.
+    /// Takes a job for a node; counts the attempt. False: another was first, or the node has no lease, and
+    /// what it took would be free again at once.
     ///
     /// # Errors
     /// Only those of the database.
     pub async fn job_claim(&self, id: JobId, node: NodeId) -> Result<bool> {
+        let dialect = self.pool.dialect();
         let mut sql = Sql::new(format!(
-            "UPDATE fresnel_jobs SET node_id = ?, attempts = attempts + 1 WHERE id = ? AND {}",
-            free(self.pool.dialect())
+            "UPDATE fresnel_jobs SET node_id = ?, attempts = attempts + 1 \
+             WHERE id = ? AND {} AND {}",
+            lives(dialect, "?"),
+            free(dialect)
         ));
         sql.bind(node.to_string()).bind(id.to_string());
-        Ok(self.pool.execute(&sql).await? == 1)
+        Ok(self.pool.execute(sql.bind(node.to_string())).await? == 1)
+    }
+
+    /// Says of jobs that nobody works on that a node lives that will take them: they have waited for
+    /// nobody so far.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn jobs_await(&self, jobs: &[JobId]) -> Result<()> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let dialect = self.pool.dialect();
+        let mut sql = Sql::new(format!(
+            "UPDATE fresnel_jobs SET node_id = NULL, not_before_us = {} WHERE {} AND id IN ",
+            dialect.clock_us(),
+            free(dialect)
+        ));
+        sql.push_list(jobs.iter().map(JobId::to_string));
+        self.pool.execute(&sql).await?;
+        Ok(())
     }
 
     /// Whether the job is still there and the node's, by its lease.
@@ -171,19 +205,21 @@ impl Db {
         Ok(())
     }
 
-    /// Gives a job back: it waits for a node again, at least for `wait`.
+    /// Gives a job back: it waits for a node again, at least for `wait`. False: the node has it not, or
+    /// it has ended. A lease that has run out is no hindrance.
     ///
     /// # Errors
     /// Only those of the database.
-    pub async fn job_release(&self, id: JobId, node: NodeId, wait: Duration) -> Result<()> {
-        let mut sql = Sql::new(format!(
-            "UPDATE fresnel_jobs SET node_id = NULL, not_before_us = {} + ? \
-             WHERE id = ? AND node_id = ?",
-            self.pool.dialect().clock_us()
-        ));
-        sql.bind(micros(wait)).bind(id.to_string());
-        self.pool.execute(sql.bind(node.to_string())).await?;
-        Ok(())
+    pub async fn job_release(
+        &self,
+        id: JobId,
+        node: NodeId,
+        back: Back,
+        wait: Duration,
+    ) -> Result<bool> {
+        let mut sql = give_back(self.pool.dialect(), node, back, wait);
+        sql.push(" AND id = ?").bind(id.to_string());
+        Ok(self.pool.execute(&sql).await? == 1)
     }
 }
 
@@ -211,7 +247,7 @@ pub(super) async fn remove(t: &mut Transaction, id: JobId) -> Result<()> {
 pub(super) fn holds(dialect: Dialect, id: JobId, node: NodeId) -> Sql {
     let mut sql = Sql::new(format!(
         "SELECT 1 FROM fresnel_jobs WHERE id = ? AND node_id = ? AND {}",
-        lease_holds(dialect)
+        lives(dialect, "fresnel_jobs.node_id")
     ));
     sql.bind(id.to_string()).bind(node.to_string());
     sql
@@ -224,12 +260,18 @@ pub(super) async fn cancel(transaction: &mut Transaction, image: &ImageId) -> Re
     Ok(())
 }
 
-/// Gives back what a node works on that ends in order. It is no attempt that failed.
-pub(super) fn give_back(node: NodeId) -> Sql {
-    let mut sql = Sql::new(
-        "UPDATE fresnel_jobs SET node_id = NULL, attempts = attempts - 1 WHERE node_id = ?",
-    );
-    sql.bind(node.to_string());
+/// Gives back what a node has, to wait at least for `wait`.
+pub(super) fn give_back(dialect: Dialect, node: NodeId, back: Back, wait: Duration) -> Sql {
+    let uncounted = match back {
+        Back::Failed => "",
+        Back::Unfinished => ", attempts = attempts - 1",
+    };
+    let mut sql = Sql::new(format!(
+        "UPDATE fresnel_jobs SET node_id = NULL, not_before_us = {} + ?{uncounted} \
+         WHERE node_id = ?",
+        dialect.clock_us()
+    ));
+    sql.bind(micros(wait)).bind(node.to_string());
     sql
 }
 
@@ -247,7 +289,7 @@ fn insert(dialect: Dialect, job: &NewJob) -> Sql {
 fn delete(dialect: Dialect, id: JobId, node: NodeId) -> Sql {
     let mut sql = Sql::new(format!(
         "DELETE FROM fresnel_jobs WHERE id = ? AND node_id = ? AND {}",
-        lease_holds(dialect)
+        lives(dialect, "fresnel_jobs.node_id")
     ));
     sql.bind(id.to_string()).bind(node.to_string());
     sql
@@ -259,15 +301,14 @@ fn free(dialect: Dialect) -> String {
         "not_before_us <= {} AND NOT {} AND NOT EXISTS (SELECT 1 FROM images i \
          WHERE i.id = fresnel_jobs.image_id AND i.status = 'pending_delete')",
         dialect.clock_us(),
-        lease_holds(dialect)
+        lives(dialect, "fresnel_jobs.node_id")
     )
 }
 
-/// The node that works on it has a lease.
-fn lease_holds(dialect: Dialect) -> String {
+/// A node has a lease.
+fn lives(dialect: Dialect, node: &str) -> String {
     format!(
-        "EXISTS (SELECT 1 FROM fresnel_nodes n WHERE n.id = fresnel_jobs.node_id \
-         AND n.lease_until_us > {})",
+        "EXISTS (SELECT 1 FROM fresnel_nodes n WHERE n.id = {node} AND n.lease_until_us > {})",
         dialect.clock_us()
     )
 }

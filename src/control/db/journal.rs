@@ -65,7 +65,7 @@ pub struct NewWrite {
     pub object: String,
 }
 
-/// A write whose node's lease ran out.
+/// A write that is there, and perhaps dead: its node's lease ran out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadWrite {
     /// The try.
@@ -169,7 +169,9 @@ impl Db {
     /// # Errors
     /// Only those of the database.
     pub async fn node_leave(&self, node: NodeId) -> Result<()> {
-        self.pool.execute(&job::give_back(node)).await?;
+        let dialect = self.pool.dialect();
+        let jobs = job::give_back(dialect, node, job::Back::Unfinished, Duration::ZERO);
+        self.pool.execute(&jobs).await?;
         let mut sql = Sql::new("DELETE FROM fresnel_nodes WHERE id = ?");
         self.pool.execute(sql.bind(node.to_string())).await?;
         Ok(())
@@ -283,31 +285,21 @@ impl Db {
     /// # Errors
     /// Only those of the database.
     pub async fn writes_dead(&self, node: NodeId, limit: u32) -> Result<Vec<DeadWrite>> {
-        let mut sql = Sql::new(format!(
-            "SELECT attempt, image_id, node_id, store, object FROM fresnel_writes \
-             WHERE node_id <> ? AND {} ORDER BY begun_at_us LIMIT ?",
-            dead(self.pool.dialect())
-        ));
+        let mut sql = writes(&dead(self.pool.dialect()));
+        sql.push(" AND node_id <> ? ORDER BY begun_at_us LIMIT ?");
         sql.bind(node.to_string()).bind(i64::from(limit));
-        let rows = self.pool.fetch(&sql).await?;
-        const TABLE: &str = "fresnel_writes";
-        let corrupt = |column| Error::Corrupt {
-            table: TABLE,
-            column,
-        };
-        let mut writes = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let attempt = cell(row.text(0), TABLE, "attempt")?;
-            let node = cell(row.text(2), TABLE, "node_id")?;
-            writes.push(DeadWrite {
-                attempt: attempt.parse().map_err(|_| corrupt("attempt"))?,
-                image: ImageId::new(cell(row.text(1), TABLE, "image_id")?),
-                node: node.parse().map_err(|_| corrupt("node_id"))?,
-                store: StoreId::new(&cell(row.text(3), TABLE, "store")?),
-                object: cell(row.text(4), TABLE, "object")?,
-            });
-        }
-        Ok(writes)
+        self.writes(&sql).await
+    }
+
+    /// All of those at one image.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn writes_dead_at(&self, node: NodeId, image: &ImageId) -> Result<Vec<DeadWrite>> {
+        let mut sql = writes(&dead(self.pool.dialect()));
+        sql.push(" AND node_id <> ? AND image_id = ?");
+        sql.bind(node.to_string()).bind(image.as_str());
+        self.writes(&sql).await
     }
 
     /// Claims a write that is dead or the caller's own, so that nothing of it can be published.
@@ -333,11 +325,9 @@ impl Db {
     ///
     /// # Errors
     /// Only those of the database.
-    pub async fn writes_unfenced(&self, node: NodeId) -> Result<Vec<Attempt>> {
-        let mut sql =
-            Sql::new("SELECT attempt FROM fresnel_writes WHERE node_id = ? AND fenced_by IS NULL");
-        sql.bind(node.to_string());
-        self.attempts(&sql).await
+    pub async fn writes_unfenced(&self, node: NodeId) -> Result<Vec<DeadWrite>> {
+        let mut sql = writes("node_id = ? AND fenced_by IS NULL");
+        self.writes(sql.bind(node.to_string())).await
     }
 
     /// The node's own writes whose image takes no bytes any more: it was deleted meanwhile.
@@ -365,6 +355,26 @@ impl Db {
              WHERE b.id = fresnel_writes.image_id)",
         );
         self.attempts(&sql).await
+    }
+
+    async fn writes(&self, sql: &Sql) -> Result<Vec<DeadWrite>> {
+        const TABLE: &str = "fresnel_writes";
+        let corrupt = |column| Error::Corrupt {
+            table: TABLE,
+            column,
+        };
+        let write = |row: &Row| {
+            let attempt = cell(row.text(0), TABLE, "attempt")?;
+            let node = cell(row.text(2), TABLE, "node_id")?;
+            Ok(DeadWrite {
+                attempt: attempt.parse().map_err(|_| corrupt("attempt"))?,
+                image: ImageId::new(cell(row.text(1), TABLE, "image_id")?),
+                node: node.parse().map_err(|_| corrupt("node_id"))?,
+                store: StoreId::new(&cell(row.text(3), TABLE, "store")?),
+                object: cell(row.text(4), TABLE, "object")?,
+            })
+        };
+        self.pool.fetch(sql).await?.iter().map(write).collect()
     }
 
     async fn attempts(&self, sql: &Sql) -> Result<Vec<Attempt>> {
@@ -474,6 +484,13 @@ pub(super) async fn end(t: &mut Transaction, attempts: &[Attempt], node: NodeId)
         true => Ok(()),
         false => Err(Error::Lost),
     }
+}
+
+/// Reads the rows of which that is true.
+fn writes(condition: &str) -> Sql {
+    Sql::new(format!(
+        "SELECT attempt, image_id, node_id, store, object FROM fresnel_writes WHERE {condition}"
+    ))
 }
 
 /// Neither the writer's lease holds nor that of whoever fenced the write.

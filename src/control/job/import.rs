@@ -40,7 +40,7 @@ use crate::{
 use source::{Change, Coming};
 use steward::{ImportSteward, SPEAK_EVERY};
 
-pub(super) use source::is_possible;
+pub(super) use source::{is_ours_to_come, is_possible};
 
 /// What a row of the kind `import` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +117,7 @@ struct Failed {
 /// Does it, or fails it.
 ///
 /// # Errors
-/// The database's: nothing is known to be recorded, and it is begun again.
+/// The database's: nothing is known to be recorded, and it is begun again; so it is without buffers.
 pub(super) async fn run(
     control: &Arc<Control>,
     plane: &Plane,
@@ -144,16 +144,14 @@ pub(super) async fn run(
 }
 
 /// The end of an import that was begun too often.
-pub(super) async fn give_up(control: &Arc<Control>, job: &Job, node: NodeId) -> Result<()> {
+pub(super) async fn give_up(control: &Arc<Control>, job: &Job, node: NodeId) -> Result<Outcome> {
     let (Some(input), Some(image)) = (ImportInput::of(job), load(control, &job.image).await?)
     else {
-        return drop_it(control, job, node, "Task failed due to Internal Error")
-            .await
-            .map(drop);
+        return drop_it(control, job, node, "Task failed due to Internal Error").await;
     };
     let import = Import::of(control, job, node, input, &image);
     let failed = Failed::of("Task was begun too often and never ended");
-    import.fail(failed).await.map(drop)
+    import.fail(failed).await
 }
 
 async fn drop_it(control: &Control, job: &Job, node: NodeId, message: &str) -> Result<Outcome> {
@@ -259,7 +257,7 @@ impl<'a> Import<'a> {
             image
         };
         let before = with(&coming);
-        let coming = match self.plugged(plane, coming, &before).await {
+        let coming = match self.plugged(plane, coming, &before).await? {
             Ok(coming) => coming,
             Err(failed) => return Ok(Err(failed)),
         };
@@ -363,6 +361,11 @@ impl<'a> Import<'a> {
                 info!(image.id = %self.job.image, %reason, "An import stops here");
                 self.control.undo(covered).await;
                 Ok(Outcome::Lost)
+            }
+            // Of the data and of the stores that says nothing.
+            Err(error) if error.is_busy() => {
+                self.control.undo(covered).await;
+                Err(error.into())
             }
             Err(error) => {
                 warn!(image.id = %self.job.image, %error, cause = ?std::error::Error::source(&error), "An import failed");

@@ -7,6 +7,7 @@ use tracing::{debug, warn};
 
 use super::{Failed, Import, source::Coming, words};
 use crate::{
+    control::Result,
     data::{
         Plane,
         stage::{self, Incoming},
@@ -17,16 +18,19 @@ use crate::{
 impl Import<'_> {
     /// Sends the bytes through the plugins. `image` is what it will be with the change that comes with
     /// them. A copy is as its image is.
+    ///
+    /// # Errors
+    /// Without buffers in time; what else is wrong fails the import.
     pub(super) async fn plugged(
         &self,
         plane: &Plane,
         mut coming: Coming,
         image: &Image,
-    ) -> Result<Coming, Failed> {
+    ) -> Result<Result<Coming, Failed>> {
         let plugins = &self.control.settings.import.plugins;
         // Glance's task that makes an image of its own has no plugins either.
         if coming.is_copy || self.input.creates {
-            return Ok(coming);
+            return Ok(Ok(coming));
         }
         if let Some(inject) = plugins.inject.as_ref().filter(|_| self.input.inject) {
             let properties = inject.properties.clone().into_iter();
@@ -34,14 +38,16 @@ impl Import<'_> {
             coming.change.properties.extend(properties);
         }
         if plugins.stage.is_none() {
-            return Ok(coming);
+            return Ok(Ok(coming));
         }
-        let expect = self.control.expect(image);
-        let expect = expect.map_err(|error| Failed::of(error.to_string()))?;
+        let expect = match self.control.expect(image) {
+            Ok(expect) => expect,
+            Err(error) => return Ok(Err(Failed::of(error.to_string()))),
+        };
         let converts = plugins.stage.convert.is_some();
         if converts && expect.encrypted.is_some() {
             let told = "An encrypted image cannot be converted.";
-            return Err(Failed::of(told.to_owned()));
+            return Ok(Err(Failed::of(told.to_owned())));
         }
         let job = stage::Job {
             expect,
@@ -56,17 +62,20 @@ impl Import<'_> {
             Some(path) => Incoming::File(path),
             None => Incoming::Stream(coming.source, coming.size),
         };
-        let made = stage::open(plugins.stage, incoming, &job).await;
-        let made = made.map_err(|error| {
-            warn!(image.id = %image.id, %error, cause = ?std::error::Error::source(&error), "A plugin refuses an image");
-            Failed::of(words(&image.id, error, coming.is_ours))
-        })?;
+        let made = match stage::open(plugins.stage, incoming, &job).await {
+            Ok(made) => made,
+            Err(error) if error.is_busy() => return Err(error.into()),
+            Err(error) => {
+                warn!(image.id = %image.id, %error, cause = ?std::error::Error::source(&error), "A plugin refuses an image");
+                return Ok(Err(Failed::of(words(&image.id, error, coming.is_ours))));
+            }
+        };
         coming.size = made.size;
         coming.is_ours |= plugins.stage.convert.is_some();
         let formats = [&made.disk_format, &made.container_format].map(|name| Some(name.clone()));
         coming.change.formats = Some(formats.into());
         coming.source = Box::new(made);
-        Ok(coming)
+        Ok(Ok(coming))
     }
 
     /// How the names of the files begin that a plugin needs: none of another attempt has that name.

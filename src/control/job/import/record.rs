@@ -145,6 +145,10 @@ impl Import<'_> {
         let Some(image) = load(self.control, id).await? else {
             return Ok(Outcome::Lost);
         };
+        // Whoever has taken it over meanwhile reads what is staged, and may have files of the same names.
+        if !self.control.db.job_holds(task, self.node).await? {
+            return Ok(Outcome::Lost);
+        }
         if self.input.creates {
             return self.end_without_image(&image, message).await;
         }

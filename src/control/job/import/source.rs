@@ -22,6 +22,8 @@ use crate::{
 
 /// Staged data that nobody sees who lives, and stores that nobody has, are given up after so long.
 const STRANDED: Duration = Duration::from_secs(600);
+/// A node without hands speaks for what it sees before that, after so long.
+const SPOKEN_FOR: Duration = Duration::from_secs(300);
 /// Properties that begin so are ours.
 const RESERVED: &str = "os_glance";
 
@@ -64,11 +66,19 @@ impl Change {
     }
 }
 
-/// Whether this node can do the job. What nobody can do for too long, everybody can fail.
+/// Whether this node can do the job. What nobody can do for too long, everybody can fail who has been
+/// there as long: after all have been away, not the first to come.
 pub(in crate::control::job) async fn is_possible(control: &Control, job: &Job) -> bool {
-    if job.waits >= STRANDED {
-        return true;
-    }
+    job.waits.min(control.leases.age()) >= STRANDED || sees(control, job).await
+}
+
+/// Whether this node can do a job that has waited for long.
+pub(in crate::control::job) async fn is_ours_to_come(control: &Control, job: &Job) -> bool {
+    job.waits >= SPOKEN_FOR && sees(control, job).await
+}
+
+/// Whether the stores, and the data or the right to ask for it, are here.
+async fn sees(control: &Control, job: &Job) -> bool {
     let Some(input) = ImportInput::of(job) else {
         return true;
     };
