@@ -324,12 +324,14 @@ impl Error {
 }
 
 const UNAVAILABLE: Verdict = (StatusCode::SERVICE_UNAVAILABLE, Explanation);
+const FORBIDDEN: Verdict = (StatusCode::FORBIDDEN, Detail);
+const CONFLICT: Verdict = (StatusCode::CONFLICT, Detail);
 
 fn of_control(error: &E) -> Verdict {
     match error {
         E::Unauthenticated { .. } => (StatusCode::UNAUTHORIZED, Log),
         E::IdentityUnavailable(_) | E::MediaDenied => UNAVAILABLE,
-        E::ReadOnly | E::ForeignOwner(_) => (StatusCode::FORBIDDEN, Detail),
+        E::ReadOnly | E::ForeignOwner(_) | E::OwnerFixed | E::PropertyFixed(_) => FORBIDDEN,
         E::Denied(_)
         | E::NotOwner
         | E::PropertyReserved(_)
@@ -343,7 +345,6 @@ fn of_control(error: &E) -> Verdict {
         | E::DataDeactivated
         | E::TaskHidden(_)
         | E::MarkerHidden(_) => (StatusCode::FORBIDDEN, Explanation),
-        E::OwnerFixed | E::PropertyFixed(_) => (StatusCode::FORBIDDEN, Detail),
         E::ImageNotFound(_)
         | E::ParentNotFound(_)
         | E::NothingToDelete(_)
@@ -358,7 +359,7 @@ fn of_control(error: &E) -> Verdict {
         | E::NotQueued(_)
         | E::StagedTwice(_)
         | E::Conflict => (StatusCode::CONFLICT, Explanation),
-        E::NoSuchProperty(_) | E::PropertyPresent(_) => (StatusCode::CONFLICT, Detail),
+        E::NoSuchProperty(_) | E::PropertyPresent(_) | E::PropertyAlike => CONFLICT,
         E::Status(_)
         | E::NegativeNumber { .. }
         | E::NumberTooLarge { .. }
@@ -559,6 +560,7 @@ fn of_data(error: &data::Error) -> Verdict {
 fn of_db(error: &db::Error) -> Verdict {
     match error {
         db::Error::Refused(_) => (StatusCode::BAD_REQUEST, Log),
+        db::Error::Alike => (StatusCode::CONFLICT, Log),
         db::Error::Busy | db::Error::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Log),
         db::Error::Conflict
         | db::Error::Duplicate(_)

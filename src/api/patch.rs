@@ -231,9 +231,10 @@ fn writable(root: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether no client may use the name.
+/// Whether no client may use the name. What is Glance's own is so in capitals too: to MySQL a name is
+/// the same in either.
 pub(super) fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name) || name.starts_with(RESERVED_PREFIX)
+    RESERVED.contains(&name) || name.to_lowercase().starts_with(RESERVED_PREFIX)
 }
 
 /// Checks the part of an image that the operation would set.
@@ -479,6 +480,7 @@ mod tests {
             ("size", "Attribute 'size' is read-only."),
             ("deleted", "Attribute 'deleted' is reserved."),
             ("os_glance_x", "Attribute 'os_glance_x' is reserved."),
+            ("OS_Glance_x", "Attribute 'OS_Glance_x' is reserved."),
         ];
         for (name, text) in cases {
             let body = format!(r#"[{{"op": "remove", "path": "/{name}"}}]"#);

@@ -122,6 +122,9 @@ pub enum Error {
     /// Version 2.0's `add` of what is there.
     #[error("Property {0} already present.")]
     PropertyPresent(String),
+    /// To MySQL the name is that of another property of the image.
+    #[error("Names of properties may not differ in case or accents alone.")]
+    PropertyAlike,
     /// The property's protection says no.
     #[error("Attribute '{0}' is reserved.")]
     PropertyReserved(String),

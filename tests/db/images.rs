@@ -17,6 +17,9 @@ claims!(
     a_change_writes_what_differs,
     a_change_that_changes_nothing_succeeds,
     a_removed_property_is_revived,
+    no_property_is_another_in_other_letters,
+    a_property_gives_way_to_one_in_other_letters,
+    tags_differ_by_every_letter,
     locations_come_and_go,
     credentials_of_old_locations_are_read_over,
     the_import_lock_is_not_ours,
@@ -126,6 +129,56 @@ async fn a_removed_property_is_revived(db: Db) {
         db.image_save(&without, &with).await.unwrap();
         assert_eq!(get(&db, &with).await.properties, with.properties);
     }
+}
+
+/// An image with a property of that name.
+fn with_property(name: &str, value: &str) -> Image {
+    let mut image = image("one");
+    image.properties = [(name.to_owned(), Some(value.to_owned()))].into();
+    image
+}
+
+/// To MySQL's key they are one name.
+async fn no_property_is_another_in_other_letters(db: Db) {
+    for other in ["X_code", "x_códe", "x_code "] {
+        let before = with_property("x_code", "protected");
+        db.image_create(&before).await.unwrap();
+        let mut with = before.clone();
+        let value = Some("stolen".to_owned());
+        with.properties.insert(other.to_owned(), value);
+        let expected = match db.image_save(&before, &with).await {
+            Ok(()) => &with,
+            Err(Error::Alike) => &before,
+            Err(error) => panic!("{error:?}"),
+        };
+        let found = get(&db, &before).await;
+        assert_eq!(found.properties, expected.properties);
+        // Nor does what is removed under one name go under the other.
+        db.image_save(&with, &before).await.unwrap();
+        let found = get(&db, &before).await;
+        assert_eq!(found.properties, before.properties, "{other:?}");
+    }
+}
+
+async fn a_property_gives_way_to_one_in_other_letters(db: Db) {
+    let before = with_property("kernel", "1");
+    db.image_create(&before).await.unwrap();
+    let mut after = before.clone();
+    after.properties = with_property("Kernel", "2").properties;
+    db.image_save(&before, &after).await.unwrap();
+    assert_eq!(get(&db, &before).await.properties, after.properties);
+    db.image_save(&after, &before).await.unwrap();
+    assert_eq!(get(&db, &before).await.properties, before.properties);
+}
+
+async fn tags_differ_by_every_letter(db: Db) {
+    let mut before = image("one");
+    before.tags = vec!["prod".to_owned(), "b".to_owned()];
+    db.image_create(&before).await.unwrap();
+    let mut after = before.clone();
+    after.tags = vec!["b".to_owned(), "Prod".to_owned()];
+    db.image_save(&before, &after).await.unwrap();
+    assert_eq!(get(&db, &before).await.tags, after.tags);
 }
 
 /// Older Glances wrote an S3 server's keys into addresses.

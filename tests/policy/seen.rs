@@ -1,11 +1,12 @@
 //! The policy and the protections of a running service.
 
-use std::{fs, time::Duration};
+use std::{fs, net::TcpListener, time::Duration};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
+    images::{create, delete},
     process::Fresnel,
     wait_until,
     wire::{Request, exchange},
@@ -70,4 +71,26 @@ fn a_policy_that_changes_is_in_force_without_a_restart() {
     fs::write(&path, "get_images: '@'\n").unwrap();
     ours.signal(Signal::HUP);
     assert!(wait_until(PATIENCE, || lists() == 200));
+}
+
+#[test]
+fn a_delete_that_the_policy_forbids_is_not_passed_on() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    let staged = Fresnel::start(&format!(
+        "[DEFAULT]\nworker_self_reference_url = http://{address}"
+    ));
+    let image = create(staged.address);
+    let request = Request::new("PUT", &format!("/v2/images/{image}/stage"))
+        .header("Content-Type", "application/octet-stream")
+        .body("x");
+    assert_eq!(exchange(staged.address, &request).unwrap().status, 204);
+    let database = staged.folder().join("fresnel.sqlite");
+    let ours = Fresnel::start_after(&[], |folder| {
+        fs::write(folder.join("policy.yaml"), "delete_image: '!'\n").unwrap();
+        format!("[database]\nconnection = sqlite:///{}", database.display())
+    });
+    assert_eq!(delete(ours.address, &image).status, 403);
+    other.set_nonblocking(true).unwrap();
+    assert!(other.accept().is_err(), "somebody was asked");
 }

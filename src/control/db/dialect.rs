@@ -62,7 +62,18 @@ impl Dialect {
         }
     }
 
-    /// The end of an `INSERT` into `image_properties` that revives and overwrites what is there.
+    /// A column of text as it is compared letter by letter. To MySQL itself `foo`, `Foo`, `fóo` and
+    /// `foo ` are one.
+    pub(super) fn exactly(self, column: &str) -> String {
+        match self {
+            Self::Sqlite | Self::Postgres => column.to_owned(),
+            Self::MySql => format!("CAST({column} AS BINARY)"),
+        }
+    }
+
+    /// The end of an `INSERT` into `image_properties` that revives and overwrites what is there under
+    /// the same name, letter by letter. MySQL's key also finds a name in other letters: one that is
+    /// deleted gives its row away, one that is not fails the statement ([`super::Error::Alike`]).
     pub(super) fn property_upsert(self) -> &'static str {
         match self {
             Self::Sqlite | Self::Postgres => {
@@ -70,7 +81,9 @@ impl Dialect {
                  updated_at = excluded.updated_at, deleted = excluded.deleted, deleted_at = NULL"
             }
             Self::MySql => {
-                " ON DUPLICATE KEY UPDATE value = VALUES(value), \
+                " ON DUPLICATE KEY UPDATE name = IF(deleted \
+                 OR CAST(name AS BINARY) = CAST(VALUES(name) AS BINARY), VALUES(name), NULL), \
+                 value = VALUES(value), \
                  updated_at = VALUES(updated_at), deleted = VALUES(deleted), deleted_at = NULL"
             }
         }

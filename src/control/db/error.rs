@@ -14,6 +14,9 @@ pub enum Error {
     /// A row of that key exists.
     #[error("{0} exists")]
     Duplicate(String),
+    /// The image has a property whose name is this one in other letters, which is the same to MySQL.
+    #[error("a property has the name in other letters")]
+    Alike,
     /// The attempt was fenced, or its node's lease ran out: nothing was published.
     #[error("the lease is lost")]
     Lost,
@@ -75,6 +78,8 @@ pub(super) enum Failure {
     Broken,
     /// A unique key.
     Duplicate,
+    /// NULL where there must be a value: how the upsert of properties tells a name in other letters.
+    Null,
     /// A value that does not fit.
     Refused,
     /// Anything else.
@@ -113,6 +118,8 @@ impl Failure {
             // connections, shutdown, killed, read only.
             "57P01" | "57P02" | "57P03" | "53300" | "1040" | "1053" | "1203" | "1927" | "1290"
             | "1836" => Self::Broken,
+            // MySQL alone: no statement for the others says so.
+            "1048" => Self::Null,
             // PostgreSQL: too long, out of range, bad encoding. MySQL: too long, out of range,
             // wrong string, wrong value.
             "22001" | "22003" | "22021" | "22P05" | "1406" | "1264" | "1366" | "1292" => {
@@ -132,6 +139,7 @@ impl From<sqlx::Error> for Error {
                 Self::Unavailable
             }
             Failure::Duplicate => Self::Duplicate("the row".to_owned()),
+            Failure::Null => Self::Alike,
             Failure::Refused => Self::Refused(error),
             Failure::Other => Self::Backend(error),
         }

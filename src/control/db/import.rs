@@ -289,10 +289,11 @@ fn locked(start: ImportStart<'_>) -> Image {
 /// Takes the lock. As in Glance, the unique key of name and image decides; a deleted lock is revived.
 async fn lock(t: &mut Transaction, image: &ImageId, task: TaskId) -> Result<()> {
     let now = t.dialect().stored(Utc::now().naive_utc());
-    let mut revive = Sql::new(
+    let name = t.dialect().exactly("name");
+    let mut revive = Sql::new(format!(
         "UPDATE image_properties SET value = ?, deleted = false, deleted_at = NULL, \
-         updated_at = ? WHERE image_id = ? AND name = ? AND deleted = true",
-    );
+         updated_at = ? WHERE image_id = ? AND {name} = ? AND deleted = true"
+    ));
     revive.bind(task.to_string()).bind(now);
     revive.bind(image.as_str()).bind(IMPORT_LOCK);
     if t.execute(&revive).await? == 1 {
@@ -313,19 +314,21 @@ async fn lock(t: &mut Transaction, image: &ImageId, task: TaskId) -> Result<()> 
 
 /// Gives the task's lock back. False: it has none.
 async fn unlock(t: &mut Transaction, image: &ImageId, lock: &str) -> Result<bool> {
-    let mut sql = Sql::new(
-        "DELETE FROM image_properties WHERE image_id = ? AND name = ? AND value = ? \
-         AND deleted = false",
-    );
+    let name = t.dialect().exactly("name");
+    let mut sql = Sql::new(format!(
+        "DELETE FROM image_properties WHERE image_id = ? AND {name} = ? AND value = ? \
+         AND deleted = false"
+    ));
     sql.bind(image.as_str()).bind(IMPORT_LOCK).bind(lock);
     Ok(t.execute(&sql).await? == 1)
 }
 
 async fn is_locked(t: &mut Transaction, image: &ImageId, task: TaskId) -> Result<bool> {
-    let mut sql = Sql::new(
-        "SELECT 1 FROM image_properties WHERE image_id = ? AND name = ? AND value = ? \
-         AND deleted = false",
-    );
+    let name = t.dialect().exactly("name");
+    let mut sql = Sql::new(format!(
+        "SELECT 1 FROM image_properties WHERE image_id = ? AND {name} = ? AND value = ? \
+         AND deleted = false"
+    ));
     sql.bind(image.as_str())
         .bind(IMPORT_LOCK)
         .bind(task.to_string());

@@ -369,10 +369,12 @@ fn page(
         sql.bind(tag.as_str());
     }
     for (name, value) in &query.properties {
-        sql.push(
+        // Letter by letter: who may not read a property does not find it by its name in other letters.
+        let exactly = dialect.exactly("p.name");
+        sql.push(&format!(
             " AND EXISTS (SELECT 1 FROM image_properties p WHERE p.image_id = i.id \
-             AND p.name = ? AND p.value = ? AND p.deleted = false)",
-        );
+             AND {exactly} = ? AND p.value = ? AND p.deleted = false)"
+        ));
         sql.bind(name.as_str()).bind(value.as_str());
     }
     if let Some(values) = marker {

@@ -194,7 +194,11 @@ impl Pool {
                 self.urgent.idle.lock().clear();
                 true
             }
-            Failure::Broken | Failure::Duplicate | Failure::Refused | Failure::Other => false,
+            Failure::Broken
+            | Failure::Duplicate
+            | Failure::Null
+            | Failure::Refused
+            | Failure::Other => false,
         }
     }
 }

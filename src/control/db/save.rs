@@ -310,12 +310,13 @@ fn change_children(dialect: Dialect, before: &Image, after: &Image) -> Vec<Sql> 
     let now = dialect.stored(after.updated_at);
     let id = &after.id;
     let mut changes = Vec::new();
+    // First what goes: its name in other letters may be what comes.
+    changes.extend(remove_properties(dialect, before, after, now));
     changes.extend(set_properties(dialect, before, after, now));
-    changes.extend(remove_properties(before, after, now));
     let added = after.tags.iter().filter(|tag| !before.tags.contains(tag));
     changes.extend(add_tags(id, added, now));
     let removed = before.tags.iter().filter(|tag| !after.tags.contains(tag));
-    changes.extend(removed.map(|tag| remove_tag(id, tag, now)));
+    changes.extend(removed.map(|tag| remove_tag(dialect, id, tag, now)));
     changes.extend(change_locations(before, after, now));
     changes
 }
@@ -347,7 +348,12 @@ fn set_properties(
     (!first).then_some(sql)
 }
 
-fn remove_properties(before: &Image, after: &Image, now: NaiveDateTime) -> Option<Sql> {
+fn remove_properties(
+    dialect: Dialect,
+    before: &Image,
+    after: &Image,
+    now: NaiveDateTime,
+) -> Option<Sql> {
     let gone = before.properties.keys().map(String::as_str);
     let gone: Vec<_> = gone
         .filter(|name| !after.properties.contains_key(*name) && *name != IMPORT_LOCK)
@@ -355,10 +361,11 @@ fn remove_properties(before: &Image, after: &Image, now: NaiveDateTime) -> Optio
     if gone.is_empty() {
         return None;
     }
-    let mut sql = Sql::new(
+    let mut sql = Sql::new(format!(
         "UPDATE image_properties SET deleted = true, deleted_at = ?, updated_at = ? \
-         WHERE image_id = ? AND deleted = false AND name IN ",
-    );
+         WHERE image_id = ? AND deleted = false AND {} IN ",
+        dialect.exactly("name")
+    ));
     sql.bind(now).bind(now).bind(after.id.as_str());
     sql.push_list(gone);
     Some(sql)
@@ -385,11 +392,12 @@ fn add_tags<'a>(
     (!added.is_empty()).then_some(sql)
 }
 
-fn remove_tag(id: &ImageId, tag: &str, now: NaiveDateTime) -> Sql {
-    let mut sql = Sql::new(
+fn remove_tag(dialect: Dialect, id: &ImageId, tag: &str, now: NaiveDateTime) -> Sql {
+    let mut sql = Sql::new(format!(
         "UPDATE image_tags SET deleted = true, deleted_at = ?, updated_at = ? \
-         WHERE image_id = ? AND value = ? AND deleted = false",
-    );
+         WHERE image_id = ? AND {} = ? AND deleted = false",
+        dialect.exactly("value")
+    ));
     sql.bind(now).bind(now).bind(id.as_str()).bind(tag);
     sql
 }

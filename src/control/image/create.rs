@@ -58,6 +58,7 @@ impl Control {
             match created {
                 Ok(()) => return Ok(self.readable(caller, image)),
                 Err(db::Error::Duplicate(_)) => return Err(Error::DuplicateImage(image.id)),
+                Err(db::Error::Alike) => return Err(Error::PropertyAlike),
                 Err(error) => self.try_again(&mut bounds, identity, error).await?,
             }
         }

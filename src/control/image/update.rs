@@ -119,6 +119,7 @@ impl Control {
                     return Ok(self.readable(caller, after));
                 }
                 Err(db::Error::Taken) => return Err(Refusal::Unusable.into()),
+                Err(db::Error::Alike) => return Err(Error::PropertyAlike),
                 // Another request changed the status meanwhile: judge again by what it is now.
                 Err(db::Error::Conflict) => {}
                 Err(db::Error::NotFound) => return Err(Error::ImageNotFound(id.clone())),

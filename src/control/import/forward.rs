@@ -7,7 +7,7 @@ use super::Refusal;
 use crate::{
     base::secret::Secret,
     client::peer::{self, Answer, Forward},
-    control::{Caller, Control, Error, Result, stage::STAGE_HOST},
+    control::{Caller, Control, Error, Result, Rule, stage::STAGE_HOST},
     model::{Image, ImageId},
 };
 
@@ -33,11 +33,12 @@ impl Control {
         .await
     }
 
-    /// Sends a delete to the worker that has the image's staged data. None: there is none such, or it
-    /// does not answer, and the image is ours to delete.
+    /// Sends a delete, by whom the policy lets delete, to the worker that has the image's staged data.
+    /// None: there is none such, or it does not answer, and the image is ours to delete.
     ///
     /// # Errors
-    /// The database's.
+    /// [`Error::ReadOnly`], [`Error::NothingToDelete`], [`Error::Denied`], [`Error::Hidden`]; the
+    /// database's.
     pub async fn forward_delete(
         &self,
         caller: &Caller,
@@ -46,6 +47,7 @@ impl Control {
     ) -> Result<Option<Answer>> {
         caller.may_change()?;
         let image = self.load(caller, image, Error::NothingToDelete).await?;
+        self.allow(Rule::DeleteImage, caller, &image)?;
         let Some(host) = self.stage_host(&image) else {
             return Ok(None);
         };

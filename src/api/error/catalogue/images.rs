@@ -54,6 +54,7 @@ fn of_changes() -> Vec<Row> {
         row(E::NoSuchProperty("{name}".to_owned()), "`replace` or `remove` of a property that is not there, or that the caller may not see.", "Use `add`."),
         row(E::PropertyFixed("{name}".to_owned()), "Every image has this attribute.", "Set it to something else."),
         row(E::PropertyPresent("{name}".to_owned()), "`add` of what is there, by version 2.0 of the patch.", "Use `replace`."),
+        row(E::PropertyAlike, "The image has a property whose name differs from this one in capitals, accents or a blank at its end alone, which is the same name to MySQL and MariaDB.", "Use the name that is there, or remove that property first."),
         row(E::PropertyReserved("{name}".to_owned()), "The operator's property protections do not let the caller.", "`GET /v2/info/property-protections` tells what one may."),
         row(E::TooManyProperties { attempted: 129, maximum: 128 }, "More properties than `image_property_quota`.", "Remove some."),
         row(E::TooManyTags { attempted: 129, maximum: 128 }, "More tags than `image_tag_quota`.", "Remove some."),
