@@ -8,6 +8,7 @@ use regex::Regex;
 
 use super::{Error, Result, Settings};
 use crate::{
+    base::limits::{LIST_CONDITIONS_MAX, LIST_VALUES_MAX},
     control::db::{Column, Comparison, Direction, Filter, ListQuery, Listed, SortKey, TimeColumn},
     model::ImageId,
 };
@@ -91,10 +92,10 @@ pub fn encode<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     pairs.join("&")
 }
 
-/// Decodes parameters as webob does.
+/// Decodes parameters as webob does, of which there are at most [`LIST_CONDITIONS_MAX`].
 ///
 /// # Errors
-/// [`Error::Undecodable`].
+/// [`Error::Undecodable`]; [`Error::BadRequest`] for more.
 pub fn decode(query: &str) -> Result<Vec<(String, String)>> {
     let text = |part: &str| {
         let part = part.replace('+', " ");
@@ -104,6 +105,11 @@ pub fn decode(query: &str) -> Result<Vec<(String, String)>> {
             .map_err(|_| Error::Undecodable)
     };
     let parts = query.split('&').filter(|part| !part.is_empty());
+    if parts.clone().nth(LIST_CONDITIONS_MAX).is_some() {
+        return bad(format!(
+            "A list takes at most {LIST_CONDITIONS_MAX} parameters."
+        ));
+    }
     parts
         .map(|part| {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -345,7 +351,18 @@ fn split_quoted(text: &str) -> Result<Vec<String>> {
         let value = quoted.or(found.get(2));
         value.map_or("", |group| group.as_str()).to_owned()
     });
-    Ok(values.collect())
+    few(values.collect())
+}
+
+/// Refuses more values than a condition may have.
+///
+/// # Errors
+/// [`Error::BadRequest`].
+pub(super) fn few(values: Vec<String>) -> Result<Vec<String>> {
+    match values.len() > LIST_VALUES_MAX {
+        true => bad(format!("A filter takes at most {LIST_VALUES_MAX} values.")),
+        false => Ok(values),
+    }
 }
 
 fn check_quotes(text: &str) -> Result<()> {

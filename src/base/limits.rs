@@ -9,3 +9,9 @@ pub const MIB: usize = 1024 * KIB;
 pub const CHUNK_BYTES: usize = MIB;
 /// The buffers that a transfer is admitted with; the rest it borrows.
 pub const ADMISSION_CHUNKS: usize = 2;
+
+/// The parameters of a list, and the conditions that they make: each is a subquery at worst, and a
+/// database plans all of them before it reads a row.
+pub const LIST_CONDITIONS_MAX: usize = 128;
+/// The values of one of them (`in:`, and commas). Dashboards ask for some 200 images by their ids.
+pub const LIST_VALUES_MAX: usize = 1024;

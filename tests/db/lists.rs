@@ -24,6 +24,7 @@ claims!(
     keys_sort_in_their_own_directions,
     a_marker_must_be_there_and_visible,
     a_limit_of_nothing_is_nothing,
+    the_longest_list_is_answered,
 );
 
 async fn a_list_is_two_statements(db: Db) {
@@ -46,6 +47,23 @@ async fn a_list_is_two_statements(db: Db) {
         let before = db.statements_sent();
         db.images(&paged, &admin()).await.unwrap();
         assert!(db.statements_sent() - before <= 3);
+    }
+}
+
+async fn the_longest_list_is_answered(db: Db) {
+    let mut image = image("one");
+    image.tags = (0..128).map(|number| number.to_string()).collect();
+    db.image_create(&image).await.unwrap();
+    let ids = (1..1024).map(|_| ImageId::random().as_str().to_owned());
+    let ids = ids.chain([image.id.as_str().to_owned()]).collect();
+    let query = ListQuery {
+        tags: image.tags.clone(),
+        filters: vec![Filter::OneOf(Column::Id, ids)],
+        ..ListQuery::default()
+    };
+    for _ in 0..2 {
+        let listed = db.images(&query, &admin()).await.unwrap();
+        assert_eq!(listed[0].image.id, image.id);
     }
 }
 

@@ -196,6 +196,16 @@ fn the_echo_repeats_all_but_the_marker() {
 }
 
 #[test]
+fn lists_ask_for_no_more_than_a_database_plans() {
+    let tags = |count| vec!["tag"; count].join("&");
+    assert_eq!(query(&tags(128)).tags.len(), 128);
+    assert_eq!(error(&tags(129)), "A list takes at most 128 parameters.");
+    let ids = |count| format!("id=in:{}", vec!["x"; count].join(","));
+    assert_eq!(query(&ids(1024)).filters.len(), 1);
+    assert_eq!(error(&ids(1025)), "A filter takes at most 1024 values.");
+}
+
+#[test]
 fn bytes_that_are_no_text_are_refused() {
     assert!(matches!(
         parse("name=%ff", &Settings::default()),

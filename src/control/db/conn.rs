@@ -14,6 +14,7 @@ use super::{
     error::{Error, Result},
     sql::{Sql, Value},
 };
+use crate::base::limits::KIB;
 
 /// How to open a connection. No `Debug`: it holds the password.
 #[derive(Clone)]
@@ -62,11 +63,17 @@ pub(super) enum Conn {
     MySql(MySqlConnection),
 }
 
+/// A longer text is not kept prepared: what clients make such lists of is seldom asked twice, and the
+/// texts of 256 statements would stay in memory here and in the server. Of our own only the children
+/// of over a thousand images are longer. Bytes.
+const KEPT_TEXT_BYTES_MAX: usize = 12 * KIB;
+
 /// A prepared statement with its parameters, which sqlx wants typed by database.
 macro_rules! bound {
-    ($database:ty, $text:expr, $values:expr, $time:expr) => {{
-        let mut query = sqlx::query::<$database>(AssertSqlSafe($text));
-        for value in $values {
+    ($database:ty, $sql:expr, $text:expr, $time:expr) => {{
+        let is_kept = $sql.text.len() <= KEPT_TEXT_BYTES_MAX;
+        let mut query = sqlx::query::<$database>(AssertSqlSafe($text)).persistent(is_kept);
+        for value in &$sql.values {
             query = match value {
                 Value::Int(value) => query.bind(*value),
                 Value::Text(value) => query.bind(value.as_deref()),
@@ -81,20 +88,19 @@ macro_rules! bound {
 impl Conn {
     /// The rows of a statement.
     pub(super) async fn fetch(&mut self, sql: &Sql) -> Result<Vec<Row>, sqlx::Error> {
-        let values = &sql.values;
         Ok(match self {
             Self::Sqlite(conn) => {
-                let query = bound!(Sqlite, sql.text.as_str(), values, sqlite_text);
+                let query = bound!(Sqlite, sql, sql.text.as_str(), sqlite_text);
                 let rows = query.fetch_all(conn).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
             Self::Postgres(conn) => {
-                let query = bound!(Postgres, sql.numbered(), values, |time| time);
+                let query = bound!(Postgres, sql, sql.numbered(), |time| time);
                 let rows = query.fetch_all(conn).await?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
             Self::MySql(conn) => {
-                let query = bound!(MySql, sql.text.as_str(), values, |time| time);
+                let query = bound!(MySql, sql, sql.text.as_str(), |time| time);
                 let rows = query.fetch_all(conn).await?;
                 rows.into_iter().map(Row::MySql).collect()
             }
@@ -103,17 +109,16 @@ impl Conn {
 
     /// Runs a statement; returns how many rows it matched (not: changed).
     pub(super) async fn execute(&mut self, sql: &Sql) -> Result<u64, sqlx::Error> {
-        let values = &sql.values;
         Ok(match self {
-            Self::Sqlite(conn) => bound!(Sqlite, sql.text.as_str(), values, sqlite_text)
+            Self::Sqlite(conn) => bound!(Sqlite, sql, sql.text.as_str(), sqlite_text)
                 .execute(conn)
                 .await?
                 .rows_affected(),
-            Self::Postgres(conn) => bound!(Postgres, sql.numbered(), values, |time| time)
+            Self::Postgres(conn) => bound!(Postgres, sql, sql.numbered(), |time| time)
                 .execute(conn)
                 .await?
                 .rows_affected(),
-            Self::MySql(conn) => bound!(MySql, sql.text.as_str(), values, |time| time)
+            Self::MySql(conn) => bound!(MySql, sql, sql.text.as_str(), |time| time)
                 .execute(conn)
                 .await?
                 .rows_affected(),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::{
-        Api, Call, Error, Result,
+        Api, Call, Error, Result, filter,
         operation::{Answer, Content, Operation, Parameter, Shape},
         v2::no_content,
     },
@@ -77,9 +77,10 @@ pub async fn list(api: &Api, call: Call) -> Result<Response> {
     let default = usize::try_from(settings.limit_param_default).unwrap_or(usize::MAX);
     let most = usize::try_from(settings.api_limit_max).unwrap_or(usize::MAX);
     let types = params.get("resource_types");
+    let types = types.map(|types| filter::few(types.split(',').map(str::to_owned).collect()));
     let query = NamespaceQuery {
         visibility,
-        resource_types: types.map(|types| types.split(',').map(str::to_owned).collect()),
+        resource_types: types.transpose()?,
         order,
     };
     let marker = params.marker();
