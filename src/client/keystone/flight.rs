@@ -1,10 +1,11 @@
-//! Answers that many wait for are asked for once, and kept for a while.
+//! Answers that many wait for are asked for once, and kept for a while. A question ends with the last
+//! who waits for it, so that there are no more questions than connections.
 
 use std::{collections::HashMap, future::Future, hash::Hash, sync::Arc, time::Instant};
 
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, Shared},
+    future::{BoxFuture, Shared, WeakShared},
 };
 use parking_lot::Mutex;
 
@@ -17,7 +18,7 @@ pub(super) struct Flights<K, V>(Arc<Mutex<State<K, V>>>);
 struct State<K, V> {
     entries_max: usize,
     entries: HashMap<K, Entry<V>>,
-    under_way: HashMap<K, Waiting<V>>,
+    under_way: HashMap<K, WeakShared<Question<V>>>,
 }
 
 #[derive(Debug)]
@@ -26,7 +27,19 @@ struct Entry<V> {
     until: Instant,
 }
 
-type Waiting<V> = Shared<BoxFuture<'static, Result<Arc<V>, Error>>>;
+type Question<V> = BoxFuture<'static, Result<Arc<V>, Error>>;
+
+/// A question's place among those that are under way, which goes with it.
+struct UnderWay<K: Eq + Hash, V> {
+    state: Arc<Mutex<State<K, V>>>,
+    key: K,
+}
+
+impl<K: Eq + Hash, V> Drop for UnderWay<K, V> {
+    fn drop(&mut self) {
+        self.state.lock().under_way.remove(&self.key);
+    }
+}
 
 impl<K, V> Flights<K, V>
 where
@@ -43,7 +56,7 @@ where
     }
 
     /// The answer that is kept, else that of `ask`, which says how long it may be kept. Whoever
-    /// asks the same meanwhile waits with us; nobody's leaving ends the question.
+    /// asks the same meanwhile waits with us; who leaves does not end the question of the others.
     pub(super) async fn get<F>(&self, key: &K, ask: impl FnOnce() -> F) -> Result<Arc<V>, Error>
     where
         F: Future<Output = Result<(V, Instant), Error>> + Send + 'static,
@@ -53,14 +66,13 @@ where
             if let Some(value) = state.kept(key) {
                 return Ok(value);
             }
-            match state.under_way.get(key) {
-                Some(waiting) => waiting.clone(),
-                None => {
-                    let waiting = self.begin(key.clone(), ask());
-                    state.under_way.insert(key.clone(), waiting.clone());
-                    waiting
-                }
-            }
+            let under_way = state.under_way.get(key).and_then(WeakShared::upgrade);
+            under_way.unwrap_or_else(|| {
+                let waiting = self.begin(key.clone(), ask());
+                let own = waiting.downgrade().expect("it was not polled yet");
+                state.under_way.insert(key.clone(), own);
+                waiting
+            })
         };
         waiting.await
     }
@@ -79,24 +91,20 @@ where
         Some((entry.value.clone(), entry.until))
     }
 
-    /// The task ends what it began in the map, whose lock the caller holds until it is there.
-    fn begin<F>(&self, key: K, question: F) -> Waiting<V>
+    fn begin<F>(&self, key: K, question: F) -> Shared<Question<V>>
     where
         F: Future<Output = Result<(V, Instant), Error>> + Send + 'static,
     {
         let state = Arc::clone(&self.0);
-        let task = tokio::spawn(async move {
-            let answer = question.await;
-            let mut state = state.lock();
-            state.under_way.remove(&key);
-            let (value, until) = answer?;
+        let place = UnderWay { state, key };
+        let question = async move {
+            let (value, until) = question.await?;
+            let UnderWay { state, key } = &place;
             let value = Arc::new(value);
-            state.keep(key, value.clone(), until);
+            state.lock().keep(key.clone(), value.clone(), until);
             Ok(value)
-        });
-        let joined =
-            task.map(|joined| joined.unwrap_or_else(|error| Err(Error::unavailable(error))));
-        joined.boxed().shared()
+        };
+        question.boxed().shared()
     }
 }
 
@@ -192,18 +200,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_leaves_does_not_end_the_question() {
+    async fn a_question_ends_with_the_last_who_waits() {
         let flights = Flights::<u8, u8>::new(8);
         let (go, gone) = tokio::sync::oneshot::channel::<()>();
-        {
-            let asked = flights.get(&1, || async move {
-                gone.await.ok();
-                Ok((5, Instant::now() + MINUTE))
-            });
-            assert!(asked.now_or_never().is_none());
-        }
+        let mut first = Box::pin(flights.get(&1, || async move {
+            gone.await.ok();
+            Ok((5, Instant::now() + MINUTE))
+        }));
+        assert!((&mut first).now_or_never().is_none());
+        let mut second = Box::pin(flights.get(&1, || async { Err(Error::Invalid) }));
+        assert!((&mut second).now_or_never().is_none());
+        drop(first);
+        assert!(!go.is_closed());
+        drop(second);
+        assert!(go.is_closed() && flights.0.lock().under_way.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_leaves_does_not_end_the_question_of_others() {
+        let flights = Flights::<u8, u8>::new(8);
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let mut first = Box::pin(flights.get(&1, || async move {
+            gone.await.ok();
+            Ok((5, Instant::now() + MINUTE))
+        }));
+        assert!((&mut first).now_or_never().is_none());
+        let mut second = Box::pin(flights.get(&1, || async { Err(Error::Invalid) }));
+        assert!((&mut second).now_or_never().is_none());
+        drop(first);
         go.send(()).unwrap();
-        let answer = flights.get(&1, || async { Err(Error::Invalid) }).await;
-        assert_eq!(*answer.unwrap(), 5);
+        assert_eq!(*second.await.unwrap(), 5);
     }
 }
