@@ -363,6 +363,7 @@ fn of_control(error: &E) -> Verdict {
         E::Status(_)
         | E::NegativeNumber { .. }
         | E::NumberTooLarge { .. }
+        | E::LongValue { .. }
         | E::WideText(_)
         | E::WideName
         | E::WideParameter

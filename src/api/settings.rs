@@ -4,6 +4,7 @@ use super::{
     cors::Cors,
     healthcheck::{Check, Healthcheck},
 };
+use crate::base::limits::{KIB, MIB};
 
 /// Glance's options of the same names.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Settings {
     pub healthcheck: Healthcheck,
     /// The most bytes of a JSON body.
     pub json_body_limit_bytes: usize,
+    /// The same of one that its task keeps.
+    pub task_body_limit_bytes: usize,
 }
 
 impl Default for Settings {
@@ -44,7 +47,9 @@ impl Default for Settings {
             },
             // An image may have 128 properties of 64 KiB each in Glance's columns; no client
             // comes near.
-            json_body_limit_bytes: 1024 * 1024,
+            json_body_limit_bytes: MIB,
+            // With what is added to it, the 64 KiB of MySQL's TEXT.
+            task_body_limit_bytes: 60 * KIB,
         }
     }
 }

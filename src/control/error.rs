@@ -83,6 +83,14 @@ pub enum Error {
         /// The attribute.
         name: &'static str,
     },
+    /// A value that is longer than a column of Glance's MySQL.
+    #[error("The value of property {name} is longer than {bytes_max} bytes.")]
+    LongValue {
+        /// The property.
+        name: String,
+        /// The most.
+        bytes_max: usize,
+    },
     /// A value with letters beyond the Basic Multilingual Plane, which Glance's MySQL cannot hold.
     #[error("{0} can't contain 4 byte unicode characters.")]
     WideText(String),

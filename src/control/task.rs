@@ -17,15 +17,20 @@ use crate::model::{ImageId, ProjectId, Task, TaskId, TaskStatus};
 pub use create::NewTask;
 
 impl Control {
-    /// The tasks of an image, oldest first.
+    /// The tasks of an image, oldest first; of more than `most` the newest.
     ///
     /// # Errors
     /// [`Error::Hidden`] when there is no such image, or the caller may not see it.
-    pub async fn tasks_of_image(&self, caller: &Caller, id: &ImageId) -> Result<Vec<Task>> {
+    pub async fn tasks_of_image(
+        &self,
+        caller: &Caller,
+        id: &ImageId,
+        most: u64,
+    ) -> Result<Vec<Task>> {
         let image = self.load(caller, id, |_| Error::Hidden).await?;
         let allowed = self.allow(Rule::GetImage, caller, &image);
         allowed.map_err(|_| Error::Hidden)?;
-        Ok(self.db.tasks_of_image(id, &caller.viewer()).await?)
+        Ok(self.db.tasks_of_image(id, &caller.viewer(), most).await?)
     }
 
     /// A page of the tasks that the caller may see.

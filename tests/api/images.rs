@@ -131,6 +131,21 @@ fn a_body_is_json_of_a_limited_length() {
 }
 
 #[test]
+fn a_value_of_a_property_is_no_longer_than_a_column() {
+    let app = TestApp::new();
+    let value = |bytes: usize| "x".repeat(bytes);
+    let image = app.create(&json!({"a": value(65_535)}));
+    assert_eq!(
+        app.post("/v2/images", &json!({"a": value(65_536)})).status,
+        400
+    );
+    let add = json!([{"op": "add", "path": "/b", "value": value(65_536)}]);
+    let refused = app.patch(&image, &add);
+    let expected = "The value of property b is longer than 65535 bytes.";
+    assert_eq!((refused.status, text(&refused).as_str()), (400, expected));
+}
+
+#[test]
 fn a_deleted_image_is_gone_with_its_data() {
     let app = TestApp::new();
     let image = app.upload(b"bytes");

@@ -49,6 +49,46 @@ fn ended(app: &TestApp, body: &Value) -> Value {
 }
 
 #[test]
+fn a_body_that_a_task_keeps_is_shorter() {
+    let app = TestApp::new();
+    let uri = format!("http://127.0.0.1/{}", "x".repeat(60 * 1024));
+    assert_eq!(
+        app.post("/v2/tasks", &task(&uri, &properties())).status,
+        413
+    );
+    let image = app.create(&properties());
+    let import = json!({"method": {"name": "web-download", "uri": uri}});
+    assert_eq!(app.post(&format!("{image}/import"), &import).status, 413);
+}
+
+#[test]
+fn the_newest_tasks_of_an_image_are_listed() {
+    let settings = Settings {
+        import: import::Settings {
+            methods: import::Method::ALL.to_vec(),
+            ..import::Settings::default()
+        },
+        ..Settings::default()
+    };
+    let api = api::Settings {
+        api_limit_max: 1,
+        ..api::Settings::default()
+    };
+    let app = TestApp::with(settings, api);
+    let image = app.create(&properties());
+    let begun = || {
+        let empty = Faulty::saying("HTTP/1.1 404 No|Content-Length: 0||", Then::Close);
+        let body = json!({"method": {"name": "web-download", "uri": empty.url()}});
+        assert_eq!(app.post(&format!("{image}/import"), &body).status, 202);
+        app.imported(&image);
+        app.get(&format!("{image}/tasks")).json()["tasks"].clone()
+    };
+    let (first, second) = (begun(), begun());
+    assert_eq!(second.as_array().unwrap().len(), 1);
+    assert_ne!(first[0]["id"], second[0]["id"]);
+}
+
+#[test]
 fn a_task_makes_an_image() {
     let app = TestApp::new();
     let task = ended(&app, &task(&serving().url(), &properties()));

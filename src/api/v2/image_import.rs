@@ -75,7 +75,7 @@ pub(in crate::api) const IMPORT: Operation = Operation::new(
 
 /// `POST .../import`: 202 once a task does it.
 pub async fn import(api: &Api, mut call: Call) -> Result<Response> {
-    let body = call.json(api.settings.json_body_limit_bytes).await?;
+    let body = call.json(api.settings.task_body_limit_bytes).await?;
     let request = request(api, &mut call, body)?;
     match api.control.import(&call.caller, &request).await? {
         Begun::Here => Ok(accepted()),
@@ -103,7 +103,7 @@ pub(super) fn forwarded(mut response: Response, answer: &import::Answer) -> Resu
 
 pub(in crate::api) const TASKS: Operation = Operation::new(
     "List the tasks of an image",
-    "Imports, the newest first.",
+    "Imports, the oldest first; of more than `api_limit_max` the newest.",
     &[Answer::ok(
         "ImageTasks",
         "The tasks that the caller may see and that are not expired.",
@@ -114,7 +114,8 @@ pub(in crate::api) const TASKS: Operation = Operation::new(
 /// `GET .../tasks`.
 pub async fn tasks(api: &Api, call: Call) -> Result<Response> {
     let id = call.image_id();
-    let tasks = api.control.tasks_of_image(&call.caller, &id).await?;
+    let most = api.settings.api_limit_max;
+    let tasks = api.control.tasks_of_image(&call.caller, &id, most).await?;
     Ok(json(view::image_tasks(&tasks)))
 }
 

@@ -38,7 +38,7 @@ pub(in crate::api) const ADD: Operation = Operation::new(
 
 /// `POST`: 202 once the image has the location. Its digests may still be to come.
 pub async fn add(api: &Api, mut call: Call) -> Result<Response> {
-    let mut body = call.json(api.settings.json_body_limit_bytes).await?;
+    let mut body = call.json(api.settings.task_body_limit_bytes).await?;
     // Cinder sends the metadata of its own location here; what it says of the store, we know.
     if let Some(Value::Object(data)) = body.get_mut("validation_data") {
         data.shift_remove("store");

@@ -76,7 +76,7 @@ pub(in crate::api) const CREATE: Operation = Operation::new(
 /// `POST /v2/tasks`.
 pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
     allow(api, &call)?;
-    let body = call.json(api.settings.json_body_limit_bytes).await?;
+    let body = call.json(api.settings.task_body_limit_bytes).await?;
     let new = new_task(api, body, call.token.take())?;
     let task = api.control.task_create(&call.caller, new).await?;
     let mut response = json(view::task(&task));

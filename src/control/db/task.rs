@@ -79,19 +79,26 @@ impl Db {
         task(rows.first().ok_or(Error::NotFound)?)
     }
 
-    /// The tasks of an image that the viewer may see, oldest first.
+    /// The tasks of an image that the viewer may see, oldest first; of more than `most` the newest.
     ///
     /// # Errors
     /// Only those of the database.
-    pub async fn tasks_of_image(&self, image: &ImageId, viewer: &Viewer) -> Result<Vec<Task>> {
+    pub async fn tasks_of_image(
+        &self,
+        image: &ImageId,
+        viewer: &Viewer,
+        most: u64,
+    ) -> Result<Vec<Task>> {
         self.forget_expired(viewer).await?;
         let mut sql = Sql::new(format!(
             "{SELECT} AND t.image_id = ? AND (t.expires_at IS NULL OR t.expires_at >= ?)"
         ));
         sql.bind(image.as_str()).bind(self.now());
         push_visible(&mut sql, viewer);
-        sql.push(" ORDER BY t.created_at, t.id");
-        self.pool.fetch(&sql).await?.iter().map(task).collect()
+        sql.push(" ORDER BY t.created_at DESC, t.id DESC LIMIT ?");
+        sql.bind(i64::try_from(most).unwrap_or(i64::MAX));
+        let newest_first = self.pool.fetch(&sql).await?;
+        newest_first.iter().rev().map(task).collect()
     }
 
     /// A page of the tasks that the viewer may see. Those of its project that have expired are

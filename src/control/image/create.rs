@@ -70,8 +70,9 @@ impl Control {
     /// As [`Control::image_create`], but those of the database.
     pub(in crate::control) fn creatable(&self, caller: &Caller, new: NewImage) -> Result<Image> {
         self.allow_creation(caller, &new)?;
-        for name in new.properties.keys() {
+        for (name, value) in &new.properties {
             self.allow_property(Operation::Create, name, caller)?;
+            text::check_value(name, value.as_deref())?;
         }
         let mut image = proposed(caller, new)?;
         image.tags = quota::tags(&self.settings, &image.tags)?;

@@ -6,6 +6,20 @@ use crate::{
     model::Image,
 };
 
+/// The longest value of a property in bytes: what MySQL's TEXT holds, and so enough on every database.
+const VALUE_BYTES_MAX: usize = 65_535;
+
+/// Refuses a value of a property that is too long.
+pub(super) fn check_value(name: &str, value: Option<&str>) -> Result<()> {
+    match value.is_some_and(|value| value.len() > VALUE_BYTES_MAX) {
+        true => Err(Error::LongValue {
+            name: name.to_owned(),
+            bytes_max: VALUE_BYTES_MAX,
+        }),
+        false => Ok(()),
+    }
+}
+
 /// Refuses what the columns of an image, its properties and tags cannot hold.
 pub(super) fn check(image: &Image) -> Result<()> {
     let owner = image.owner.as_ref().map(|owner| owner.as_str());

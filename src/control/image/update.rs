@@ -183,6 +183,7 @@ impl Control {
                     false => Operation::Create,
                 };
                 self.allow_property(operation, name, caller)?;
+                text::check_value(name, value.as_deref())?;
                 image.properties.insert(name.to_owned(), value.clone());
             }
             Edit::Remove => {

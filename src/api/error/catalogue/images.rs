@@ -47,6 +47,7 @@ fn of_changes() -> Vec<Row> {
         row(E::FormatFixed("disk_format"), "The formats are fixed once there is data.", "Make another image."),
         row(E::NegativeNumber { name: "min_disk", value: -1 }, "A number below zero.", "Send 0 or more."),
         row(E::NumberTooLarge { name: "min_disk" }, "A number that the database does not hold.", "Send a smaller one."),
+        row(E::LongValue { name: "{name}".to_owned(), bytes_max: 65_535 }, "No column of Glance's holds a longer one.", "Keep it elsewhere, and its address here."),
         row(E::WideText("{text}".to_owned()), "Letters beyond the Basic Multilingual Plane (emoji, among others), which Glance's MySQL does not hold.", "Leave them out."),
         row(E::WideName, "The same in a property's name.", "Leave them out."),
         row(E::WideParameter, "The same in a tag.", "Leave them out."),
