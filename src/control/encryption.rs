@@ -202,12 +202,16 @@ impl Control {
         }
         self.need_key(after, token).await;
         if let Some(id) = property(before, KEY) {
-            self.leave_key(&before.id, id, token).await;
+            // What fails is in the log.
+            drop(self.leave_key(&before.id, id, token).await);
         }
     }
 
     /// Tells the key manager that an image needs a key no more, and destroys those that go with it: its data
-    /// is gone, and nothing depends on it. Failures are logged.
+    /// is gone, and nothing depends on it. Failures are logged. The image's own key is destroyed only if the
+    /// key manager knew until now that the image needs it: else whoever may write the image's properties would
+    /// choose which key goes, and whoever deletes it would lend the right. What an earlier attempt told it, but
+    /// failed to destroy, stays therefore.
     ///
     /// # Errors
     /// [`Refusal::NoKey`] where a key stays that may go another time.
@@ -220,12 +224,21 @@ impl Control {
         let Some(keys) = &self.keys else {
             return Ok(());
         };
-        if let Some(id) = &leaving.needed {
-            self.leave_key(image, id, token).await;
-        }
+        let left = match &leaving.needed {
+            Some(id) => self.leave_key(image, id, token).await,
+            None => Ok(()),
+        };
         let mut outcome = Ok(());
         for id in &leaving.destroyed {
-            match keys.destroy(id, image, token).await {
+            let may = match leaving.needed.as_ref() == Some(id) {
+                true => left.clone(),
+                false => Ok(()),
+            };
+            let destroyed = match may {
+                Ok(()) => keys.destroy(id, image, token).await,
+                unknown => unknown,
+            };
+            match destroyed {
                 Ok(()) => {
                     info!(image.id = %image, key = id, "Destroyed the key of a deleted image");
                 }
@@ -240,13 +253,20 @@ impl Control {
         outcome
     }
 
-    async fn leave_key(&self, image: &ImageId, id: &str, token: Option<&Secret>) {
+    async fn leave_key(
+        &self,
+        image: &ImageId,
+        id: &str,
+        token: Option<&Secret>,
+    ) -> Result<(), key_manager::Error> {
         let Some(keys) = &self.keys else {
-            return;
+            return Ok(());
         };
-        if let Err(cause) = keys.leaves(id, image, token).await {
+        let left = keys.leaves(id, image, token).await;
+        if let Err(cause) = &left {
             info!(image.id = %image, key = id, %cause, "The key manager did not know that an image needs its key");
         }
+        left
     }
 }
 

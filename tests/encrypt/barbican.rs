@@ -102,6 +102,15 @@ fn a_key_that_others_need_stays() {
     assert_eq!(member.ask(Request::new("DELETE", &image)).status, 204);
     assert_eq!(barbican.status(&member.token, &keys[0]), 200);
     assert_eq!(barbican.status(&member.token, &keys[1]), 404);
+    // What has no data has not told Barbican of a need: any key could be named so.
+    let key = barbican.keep_key(&member.token, &[7; 32]);
+    let image = member.image(&json!({
+        "os_encrypt_format": "LUKSv1",
+        "os_encrypt_key_id": key,
+        "os_encrypt_key_deletion_policy": "on_image_deletion",
+    }));
+    assert_eq!(member.ask(Request::new("DELETE", &image)).status, 204);
+    assert_eq!(barbican.status(&member.token, &key), 200);
     // Cinder's pair, as with Glance.
     let key = barbican.keep_key(&member.token, &[7; 32]);
     let image = member.image(&json!({

@@ -3,12 +3,23 @@
 //! A host is resolved once. Its addresses are judged, and the connection goes to one of those that
 //! passed: there is no second look-up that could answer otherwise.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    time::Duration,
+};
+
+use tokio::{net::lookup_host, sync::Semaphore, time::timeout};
 
 use super::{
     Refusal,
     uri::{Host, Uri},
 };
+
+/// Look-ups of names that users give, at once. Each has a thread of those that also read and write files,
+/// until the resolver gives up, which no time limit of ours hastens.
+static LOOKUPS: Semaphore = Semaphore::const_new(64);
+/// How long a name is waited for: in the queue, and then for the resolver.
+const LOOKUP_LASTS: Duration = Duration::from_secs(10);
 
 /// Where clouds tell a machine who it is, its credentials among that.
 const METADATA: &[IpAddr] = &[
@@ -147,9 +158,8 @@ impl Policy {
             Host::Address(address) => return Ok(vec![SocketAddr::new(*address, uri.port)]),
             Host::Name(name) => name,
         };
-        let found = tokio::net::lookup_host((name.as_str(), uri.port)).await;
-        let found = found.map_err(|_| Refusal::Unresolved)?;
-        self.passed(uri, found.map(|found| found.ip()))
+        let found = look_up(name.clone(), uri.port).await;
+        self.passed(uri, found.ok_or(Refusal::Unresolved)?.into_iter())
     }
 
     fn passed(
@@ -192,6 +202,18 @@ impl Policy {
             listener.port() == address.port() && there
         })
     }
+}
+
+/// The addresses that a name has; none where nobody says so in time.
+async fn look_up(name: String, port: u16) -> Option<Vec<IpAddr>> {
+    let place = timeout(LOOKUP_LASTS, LOOKUPS.acquire()).await.ok()?.ok()?;
+    let asked = tokio::spawn(async move {
+        let found = lookup_host((name, port)).await;
+        // Not before the thread is free.
+        drop(place);
+        Some(found.ok()?.map(|found| found.ip()).collect())
+    });
+    timeout(LOOKUP_LASTS, asked).await.ok()?.ok()?
 }
 
 /// The address of IPv4 that one of IPv6 stands for.

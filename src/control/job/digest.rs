@@ -53,7 +53,8 @@ pub(super) async fn run(
     node: NodeId,
 ) -> Result<Outcome> {
     let Some((input, algorithm)) = read(job) else {
-        warn!(image.id = %job.image, input = job.input, "A job that makes no sense");
+        // Its address may have a password.
+        warn!(image.id = %job.image, job.id = %job.id, "A job that makes no sense");
         control.db.job_drop(job.id, node).await?;
         return Ok(Outcome::Done);
     };

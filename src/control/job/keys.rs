@@ -71,7 +71,7 @@ pub(super) async fn run(control: &Control, job: &Job, node: NodeId) -> Result<Ou
                 .await?;
         }
         Ok(_) => info!(image.id = %job.image, "A restored image keeps its keys"),
-        Err(_) => warn!(image.id = %job.image, input = job.input, "A job that makes no sense"),
+        Err(_) => warn!(image.id = %job.image, job.id = %job.id, "A job that makes no sense"),
     }
     control.db.job_drop(job.id, node).await?;
     Ok(Outcome::Done)
