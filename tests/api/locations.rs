@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
-use fresnel::{api, control::Settings};
+use fresnel::{
+    api,
+    control::{Caller, Error, Identity, Policy, Settings, location::Registration},
+    model::ImageId,
+};
 use openssl::hash::{MessageDigest, hash};
 use serde_json::{Value, json};
 
 use crate::support::{
     app::{TestApp, text},
     wait_until,
+    wire::Request,
 };
 
 /// Longer than any digest here takes.
@@ -26,6 +31,20 @@ fn editable() -> TestApp {
 
 fn queued(app: &TestApp) -> String {
     app.create(&json!({"disk_format": "raw", "container_format": "bare"}))
+}
+
+/// A service of another project than any image's.
+fn service() -> Caller {
+    let identity = Identity {
+        project_id: Some("services".to_owned()),
+        roles: vec!["service".to_owned()],
+        ..Identity::default()
+    };
+    Caller::authenticated(identity, &Policy::default(), String::new())
+}
+
+fn id(image: &str) -> ImageId {
+    ImageId::new(image.rsplit('/').next().unwrap())
 }
 
 fn hex(kind: MessageDigest, bytes: &[u8]) -> String {
@@ -373,4 +392,36 @@ fn data_in_use_keeps_all_of_the_image() {
             .len(),
         2
     );
+}
+
+#[test]
+fn a_service_registers_nothing_for_images_of_others() {
+    let app = TestApp::new();
+    let image = queued(&app);
+    let given = Registration {
+        url: app.object(BYTES),
+        digest: None,
+    };
+    let added = app.decide(async |control| {
+        control
+            .location_add(&service(), &id(&image), &given, None)
+            .await
+    });
+    assert!(matches!(added, Err(Error::NotOwner)), "{added:?}");
+    assert_eq!(app.get(&image).json()["status"], "queued");
+}
+
+#[test]
+fn of_a_deactivated_image_an_administrator_alone_sees_where_it_is() {
+    let app = TestApp::new();
+    let image = app.upload(BYTES);
+    let shown = |caller: Caller| {
+        let shown = app.decide(async |control| control.locations_show(&caller, &id(&image)).await);
+        shown.unwrap().len()
+    };
+    assert_eq!(shown(service()), 1);
+    let deactivate = app.ask(Request::new("POST", &format!("{image}/actions/deactivate")));
+    assert_eq!(deactivate.status, 204);
+    assert_eq!(shown(service()), 0);
+    assert_eq!(shown(Caller::unauthenticated(String::new())), 1);
 }

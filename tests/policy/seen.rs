@@ -45,6 +45,24 @@ fn what_is_protected_for_the_caller_can_be_seen() {
 }
 
 #[test]
+fn a_value_that_one_may_not_read_cannot_be_guessed() {
+    let ours = Fresnel::start_after(&[], |folder| {
+        let path = folder.join("protections.conf");
+        let text = "[^x_]\ncreate = @\nread = !\nupdate = @\ndelete = @\n\
+                    [.*]\ncreate = @\nread = @\nupdate = @\ndelete = @\n";
+        fs::write(&path, text).unwrap();
+        format!("[DEFAULT]\nproperty_protection_file = {}", path.display())
+    });
+    let request = Request::new("POST", "/v2/images").body(r#"{"x_a": "1", "b": "1"}"#);
+    assert_eq!(exchange(ours.address, &request).unwrap().status, 201);
+    for (filter, count) in [("b=1", 1), ("x_a=1", 0), ("b=1&x_a=1", 0)] {
+        let (status, listed) = get(&ours, &format!("/v2/images?{filter}"));
+        let found = listed["images"].as_array().unwrap().len();
+        assert_eq!((status, found), (200, count), "{filter}");
+    }
+}
+
+#[test]
 fn without_protections_none_are_told() {
     let ours = Fresnel::start("");
     let (_, told) = get(&ours, "/v2/info/property-protections");

@@ -43,6 +43,7 @@ pub(crate) struct TestApp {
     pub(crate) other: Arc<MemoryStore>,
     pub(crate) staging: Arc<MemoryStore>,
     keyring: PathBuf,
+    control: Arc<Control>,
     reference: OnceLock<Reference>,
     _shutdown: Shutdown,
     runtime: Runtime,
@@ -72,7 +73,7 @@ impl TestApp {
         };
         let keyring = folder.path().join("keyring");
         let keys = keyring.clone();
-        let (address, shutdown) = runtime.block_on(async {
+        let (address, control, shutdown) = runtime.block_on(async {
             let api = Arc::new(assemble(config, settings, api, stores.into(), keys).await);
             let config = Config {
                 bind_port: 0,
@@ -81,8 +82,9 @@ impl TestApp {
             let listener = Listener::bind(&config).await.unwrap();
             let address = listener.local_addr().unwrap();
             let (shutdown, drain) = drain();
+            let control = api.control.clone();
             tokio::spawn(serve(listener, api as Arc<dyn http::Handler>, drain));
-            (address, shutdown)
+            (address, control, shutdown)
         });
         Self {
             address,
@@ -90,6 +92,7 @@ impl TestApp {
             other,
             staging,
             keyring,
+            control,
             reference: OnceLock::new(),
             _shutdown: shutdown,
             runtime,
@@ -100,6 +103,11 @@ impl TestApp {
     /// The directory of certificates; there is none yet.
     pub(crate) fn keyring(&self) -> &Path {
         &self.keyring
+    }
+
+    /// What is decided for callers whom no request here comes from.
+    pub(crate) fn decide<T>(&self, decision: impl AsyncFnOnce(&Control) -> T) -> T {
+        self.runtime.block_on(decision(&self.control))
     }
 
     /// One request; JSON errors unless it asks for others. The answer must be one of the reference's.

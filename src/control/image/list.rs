@@ -5,6 +5,7 @@ use crate::{
         Caller, Control, Error, Result, Rule,
         db::{self, ListQuery},
         policy::Target,
+        protect::Operation,
     },
     model::{Image, ImageId},
 };
@@ -25,6 +26,12 @@ impl Control {
     /// [`Error::Denied`], [`Error::MarkerNotFound`], [`Error::MarkerHidden`].
     pub async fn image_list(&self, caller: &Caller, query: &ListQuery) -> Result<Page> {
         self.policy.allow(Rule::GetImages, caller, Target::Own)?;
+        // Its value would be told by who has it.
+        let mut names = query.properties.iter().map(|(name, _)| name);
+        if !names.all(|name| self.property_allowed(Operation::Read, name, caller)) {
+            let (images, next) = (Vec::new(), None);
+            return Ok(Page { images, next });
+        }
         let found = match self.db.images(query, &caller.viewer()).await {
             Ok(found) => found,
             Err(error) => return Err(of_marker(error, query)),

@@ -50,9 +50,7 @@ impl Control {
     ///
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::ImageNotFound`], [`Error::Location`], [`Error::Denied`],
-    /// [`Error::Location`], [`Error::Location`], [`Error::Location`],
-    /// [`Error::FormatsUnset`], [`Error::Location`] and its like, and the store's and the
-    /// database's.
+    /// [`Error::NotOwner`], [`Error::FormatsUnset`], and the store's and the database's.
     pub async fn location_add(
         &self,
         caller: &Caller,
@@ -72,6 +70,9 @@ impl Control {
             }
             let rule = Rule::AddImageLocation;
             self.allow(rule, caller, &queued)?;
+            if !caller.owns(&queued) {
+                return Err(Error::NotOwner);
+            }
             self.check_registration(caller, given).await?;
             if queued.properties.contains_key(import::LOCK) {
                 return Err(Refusal::ActiveTask.into());
@@ -108,6 +109,10 @@ impl Control {
         let image = self.load(caller, id, Error::ImageNotFound).await?;
         let rule = Rule::FetchImageLocation;
         self.allow(rule, caller, &image)?;
+        // Glance reads none of a deactivated image, whoever asks but an administrator.
+        if image.status == Status::Deactivated && !caller.is_admin {
+            return Ok(Vec::new());
+        }
         let mut locations = image.locations;
         let encrypts = |location: &Location| {
             let store = self.store_of(location);
