@@ -26,7 +26,7 @@ claims!(
     a_lost_move_changes_nothing,
     one_of_many_moves_wins,
     deleted_is_gone,
-    a_location_that_came_meanwhile_is_not_lost,
+    what_is_protected_meanwhile_stays,
     who_may_get_what,
     what_does_not_fit_is_refused,
 );
@@ -262,6 +262,19 @@ async fn one_of_many_moves_wins(db: Db) {
         }
     }
     assert_eq!((won, get(&db, &queued).await.tags.len()), (1, 1));
+}
+
+async fn what_is_protected_meanwhile_stays(db: Db) {
+    let before = image("one");
+    db.image_create(&before).await.unwrap();
+    let mut after = before.clone();
+    after.protected = true;
+    db.image_save(&before, &after).await.unwrap();
+    let lost = db.image_delete(&before).await;
+    assert!(matches!(lost, Err(Error::Conflict)), "{lost:?}");
+    let lost = db.image_delete_later(&before, None).await;
+    assert!(matches!(lost, Err(Error::Conflict)), "{lost:?}");
+    assert_eq!(get(&db, &before).await, after);
 }
 
 async fn deleted_is_gone(db: Db) {

@@ -68,15 +68,20 @@ impl Db {
         })
     }
 
-    /// Marks the image and all its children deleted, if its status still is the one given and it has got no
-    /// location meanwhile, whose data nobody would remove; ends its jobs.
+    /// Marks the image and all its children deleted, if its status still is the one given, and
+    /// ends its jobs. One without data must not be protected meanwhile.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the status is another by now, or there is such a location;
-    /// [`Error::NotFound`] when the image is gone.
+    /// [`Error::Conflict`] when the status is another by now, or it is protected; [`Error::NotFound`] when the image
+    /// is gone.
     pub async fn image_delete(&self, image: &Image) -> Result<()> {
         let (to, locations) = (Status::Deleted, LocationStatus::Deleted);
-        transact!(self.pool, |t| { delete(t, image, to, locations).await })
+        transact!(self.pool, |t| {
+            if image.locations.is_empty() {
+                unprotected(t, image).await?;
+            }
+            delete(t, image, to, locations).await
+        })
     }
 
     /// [`Db::image_delete`] of an image whose data is left to the scrubber, and what is to be done when that
@@ -87,12 +92,28 @@ impl Db {
     pub async fn image_delete_later(&self, image: &Image, then: Option<&NewJob>) -> Result<()> {
         let (to, locations) = (Status::PendingDelete, LocationStatus::PendingDelete);
         transact!(self.pool, |t| {
+            unprotected(t, image).await?;
             delete(t, image, to, locations).await?;
             match then {
                 Some(then) => job::add(t, then).await,
                 None => Ok(()),
             }
         })
+    }
+}
+
+/// Nobody has protected the image since it was read. Asked while nothing of it is gone: what has lost its
+/// data is of no use, however it is protected.
+async fn unprotected(t: &mut Transaction, image: &Image) -> Result<()> {
+    let lock = t.dialect().for_update();
+    let mut sql = Sql::new(format!(
+        "SELECT protected FROM images WHERE id = ? AND deleted = false{lock}"
+    ));
+    let rows = t.fetch(sql.bind(image.id.as_str())).await?;
+    let protected = rows.first().map_or(Ok(None), |row| row.bool(0))?;
+    match protected == Some(true) && !image.protected {
+        true => Err(Error::Conflict),
+        false => Ok(()),
     }
 }
 
