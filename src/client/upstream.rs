@@ -2,17 +2,26 @@
 
 mod own;
 
-use std::{fmt, io};
+use std::{fmt, io, time::Duration};
 
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, stream::BoxStream};
 use http::{HeaderMap, Method, header, response::Parts};
 use http_body_util::BodyExt;
 use reqwest::{Body, Client};
+use tokio::{
+    select,
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 use super::{keystone, transport};
 
 pub use own::{Own, Pass};
+
+/// The longest that a service may take over what it is to change: between two pieces of a body, and after
+/// the last one, when it may have an image to bring to rest.
+const CHANGE_MAX: Duration = Duration::from_secs(600);
 
 /// Headers of one connection, which are not passed on (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [&str; 9] = [
@@ -33,6 +42,8 @@ pub struct Upstream {
     /// Scheme, host and perhaps a path, without a slash at the end.
     base: String,
     client: Client,
+    /// The longest silence.
+    patience: Duration,
 }
 
 /// A request, as it is passed on.
@@ -52,6 +63,7 @@ pub struct Answer {
     /// Status and headers, those of the connection left out.
     pub head: Parts,
     body: Body,
+    patience: Duration,
 }
 
 /// Why there is no answer.
@@ -82,26 +94,61 @@ impl Upstream {
         if !is_good {
             return Err(Error::Address(url.to_owned()));
         }
+        // Its own limit would be one for a body and the answer together.
+        let client = transport::builder(config)?.build();
         Ok(Self {
             base: url.trim_end_matches('/').to_owned(),
-            client: transport::streaming(config)?,
+            client: client.map_err(transport::Error::Tls)?,
+            patience: config.timeout,
         })
     }
 
-    /// Passes a request on.
+    /// Passes a request on. A client that sends slowly is no silence of the service's.
     ///
     /// # Errors
     /// [`Error::Unreachable`].
     pub async fn ask(&self, ask: Ask) -> Result<Answer, Error> {
         let url = format!("{}{}", self.base, ask.target);
-        let mut request = self.client.request(ask.method, url).headers(ask.headers);
-        if let Some(body) = ask.body {
-            request = request.body(Body::wrap_stream(body));
-        }
-        let response = request.send().await.map_err(|error| unreachable(&error))?;
+        let patience = match ask.method.is_safe() {
+            true => self.patience,
+            false => self.patience.max(CHANGE_MAX),
+        };
+        let (taking, taken) = watch::channel(());
+        let request = self.client.request(ask.method, url).headers(ask.headers);
+        let request = match ask.body {
+            Some(body) => {
+                let body = body.inspect(move |_| taking.send_replace(()));
+                request.body(Body::wrap_stream(body))
+            }
+            None => {
+                drop(taking);
+                request
+            }
+        };
+        let response = select! {
+            response = request.send() => response.map_err(|error| unreachable(&error))?,
+            () = silence(taken, patience) => {
+                return Err(Error::Unreachable("it takes too long".to_owned()));
+            }
+        };
         let (mut head, body) = http::Response::<Body>::from(response).into_parts();
         head.headers = passable(&head.headers);
-        Ok(Answer { head, body })
+        Ok(Answer {
+            head,
+            body,
+            patience: self.patience,
+        })
+    }
+}
+
+/// Ends when nothing more of a body was taken for so long, or all of it is and as much time has passed.
+async fn silence(mut taken: watch::Receiver<()>, patience: Duration) {
+    loop {
+        match timeout(patience, taken.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return sleep(patience).await,
+            Err(_) => return,
+        }
     }
 }
 
@@ -109,9 +156,9 @@ impl Answer {
     /// The next bytes; none at their end. Nothing is lost when the future is dropped.
     ///
     /// # Errors
-    /// When the body breaks off.
+    /// When the body breaks off, or nothing comes in time.
     pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        while let Some(frame) = self.body.frame().await {
+        while let Some(frame) = timeout(self.patience, self.body.frame()).await? {
             let frame = frame.map_err(|error| io::Error::other(transport::cause(&error)))?;
             if let Ok(bytes) = frame.into_data() {
                 return Ok(Some(bytes));

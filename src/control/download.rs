@@ -36,6 +36,8 @@ pub struct Download {
     pub plain: Option<PlainRead>,
     /// What the image is in a cache; none where it is for none.
     pub key: Option<Key>,
+    /// Its store encrypts: nobody else may let it rest.
+    pub rests_encrypted: bool,
     /// The cache that it goes through.
     pub cache: Option<Cache>,
     /// For [`Control::image_sent`].
@@ -94,13 +96,15 @@ impl Control {
             None => range.resolve(size_bytes)?,
         };
         // What rests encrypted has no other rest.
-        let key = match self.settings.encrypts(store) {
+        let rests_encrypted = self.settings.encrypts(store);
+        let key = match rests_encrypted {
             true => None,
             false => cache::key(&image),
         };
         let sent = Sent::new(&image, caller);
         Ok(Some(Download {
             key,
+            rests_encrypted,
             cache: self.cache_of_downloads(),
             sent,
             plan: ReadPlan {

@@ -76,8 +76,15 @@ impl FromUpstream {
         sequential.insert(self.image.clone());
     }
 
-    /// The bytes, if they are as many as they should be.
+    /// The bytes, if they are the image's own and as many as they should be.
     fn body(&self, answer: Answer, len: u64) -> Result<Box<dyn Source>, StoreError> {
+        let encoding = answer.head.headers.get(header::CONTENT_ENCODING);
+        if let Some(encoding) = encoding.filter(|encoding| *encoding != "identity") {
+            return Err(StoreError::Corrupt(format!(
+                "the upstream encodes image {} as {encoding:?}",
+                self.image
+            )));
+        }
         match answer.content_length() {
             Some(given) if given != len => Err(StoreError::Corrupt(format!(
                 "the upstream gives {given} bytes of image {} instead of {len}",

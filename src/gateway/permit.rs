@@ -2,6 +2,7 @@
 //!
 //! Ours says it in one answer. Glance says it only by beginning to send: its answer is opened, and
 //! dropped after the status line, unless the image is to be fetched. That a caller may read an image's record is no permission.
+//! Both may answer at one address: what ours says of an image that rests encrypted stands in its download's head too.
 
 use std::{
     collections::HashMap,
@@ -28,6 +29,7 @@ const KIND_FOR: Duration = Duration::from_secs(60);
 /// The most bytes of an image's record.
 const RECORD_BYTES_MAX: usize = 16 * MIB;
 
+const TOKEN: &str = "x-auth-token";
 const CACHEABLE: &str = "x-fresnel-cacheable";
 const SIZE_BYTES: &str = "x-fresnel-size-bytes";
 const DIGEST: &str = "x-fresnel-digest";
@@ -60,9 +62,12 @@ pub(super) struct Permits {
     cache_time: Duration,
     /// Tokens are only remembered by their digests, which mean nothing elsewhere.
     secret: [u8; 32],
-    granted: Mutex<HashMap<(blake3::Hash, ImageId), (Instant, Content)>>,
+    granted: Mutex<HashMap<Who, (Instant, Content)>>,
     kind: Mutex<Option<(Instant, Kind)>>,
 }
+
+/// Who asks for what.
+type Who = (blake3::Hash, ImageId);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -84,36 +89,41 @@ impl Permits {
         }
     }
 
-    /// Who asks for what.
-    fn of(&self, headers: &HeaderMap, image: &ImageId) -> (blake3::Hash, ImageId) {
+    /// Who asks for what; none where that is not told by a token alone.
+    fn of(&self, headers: &HeaderMap, image: &ImageId) -> Option<Who> {
+        let more = [header::AUTHORIZATION, header::COOKIE];
+        let is_known =
+            headers.contains_key(TOKEN) && !more.iter().any(|name| headers.contains_key(name));
+        if self.cache_time.is_zero() || !is_known {
+            return None;
+        }
         let mut hasher = blake3::Hasher::new_keyed(&self.secret);
-        for name in ["x-auth-token", "x-storage-token", "x-service-token"] {
+        for name in [TOKEN, "x-storage-token", "x-service-token"] {
             let value = headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
             hasher.update(&(value.len() as u64).to_le_bytes());
             hasher.update(value);
         }
-        (hasher.finalize(), image.clone())
+        Some((hasher.finalize(), image.clone()))
     }
 
-    fn find(&self, who: &(blake3::Hash, ImageId)) -> Option<Content> {
-        if self.cache_time.is_zero() {
-            return None;
-        }
+    fn find(&self, who: &Who) -> Option<Content> {
         let granted = self.granted.lock();
         let (at, content) = granted.get(who)?;
         (at.elapsed() < self.cache_time).then(|| content.clone())
     }
 
-    fn remember(&self, who: (blake3::Hash, ImageId), content: &Content) {
-        if self.cache_time.is_zero() {
-            return;
-        }
+    /// What was granted to whoever asked then.
+    fn remember(&self, who: Who, asked_at: Instant, content: &Content) {
+        let content = Content {
+            request_id: None,
+            ..content.clone()
+        };
         let mut granted = self.granted.lock();
         if granted.len() >= PERMITS_MAX {
             granted.retain(|_, (at, _)| at.elapsed() < self.cache_time);
         }
         if granted.len() < PERMITS_MAX {
-            granted.insert(who, (Instant::now(), content.clone()));
+            granted.insert(who, (asked_at, content));
         }
     }
 }
@@ -128,22 +138,22 @@ impl Gateway {
         image: &ImageId,
         begins: bool,
     ) -> Result<Permit, upstream::Error> {
-        let who = self.permits.of(headers, image);
-        if let Some(content) = self.permits.find(&who) {
+        let (who, asked_at) = (self.permits.of(headers, image), Instant::now());
+        if let Some(content) = who.as_ref().and_then(|who| self.permits.find(who)) {
             return Ok(Permit::Granted(content, None));
         }
         let permit = match self.kind(headers).await? {
             Kind::Ours => self.ask_ours(headers, image, begins).await?,
             Kind::Glance => self.ask_glance(headers, image, begins).await?,
         };
-        if let Permit::Granted(content, _) = &permit {
-            self.permits.remember(who, content);
+        if let (Some(who), Permit::Granted(content, _)) = (who, &permit) {
+            self.permits.remember(who, asked_at, content);
         }
         Ok(permit)
     }
 
     /// Ours knows `/v2/fresnel`. An answer that says neither, as to a bad token, is not remembered, and
-    /// is what Glance would say.
+    /// is what Glance would say. A service that fails says nothing of what it is.
     async fn kind(&self, headers: &HeaderMap) -> Result<Kind, upstream::Error> {
         let known = *self.permits.kind.lock();
         if let Some((at, kind)) = known
@@ -155,6 +165,10 @@ impl Gateway {
         let kind = match answer.head.status {
             StatusCode::OK => Kind::Ours,
             StatusCode::NOT_FOUND => Kind::Glance,
+            status if status.is_server_error() => {
+                let text = format!("it answers {status} when it is asked what it is");
+                return Err(upstream::Error::Unreachable(text));
+            }
             _ => return Ok(Kind::Glance),
         };
         *self.permits.kind.lock() = Some((Instant::now(), kind));
@@ -180,8 +194,13 @@ impl Gateway {
                 (access?, data)
             }
         };
-        if access.head.status != StatusCode::NO_CONTENT {
-            return Ok(refused(access));
+        match access.head.status {
+            StatusCode::NO_CONTENT => {}
+            // A Glance beside ours does not know the question, and a token may be one for images alone.
+            StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED => {
+                return self.ask_glance(headers, image, begins).await;
+            }
+            _ => return Ok(refused(access)),
         }
         Ok(match content_of_headers(&access.head.headers, image) {
             Some(content) => Permit::Granted(content, data),
@@ -204,11 +223,18 @@ impl Gateway {
             return Ok(refused(file));
         }
         let request_id = file.head.headers.get(REQUEST_ID).cloned();
+        let is_kept = file
+            .head
+            .headers
+            .get(CACHEABLE)
+            .is_none_or(|is| is != "false");
         let data = begins.then_some(file);
-        let record = record?;
-        if record.head.status != StatusCode::OK {
+        let record = record
+            .ok()
+            .filter(|record| record.head.status == StatusCode::OK);
+        let Some(record) = record.filter(|_| is_kept) else {
             return Ok(Permit::Past(data));
-        }
+        };
         let record = record.read_to_limit(RECORD_BYTES_MAX).await;
         let record = record.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let content = record.and_then(|record| content_of_record(&record, image, request_id));
@@ -219,12 +245,15 @@ impl Gateway {
     }
 }
 
-/// A `GET` with the caller's headers.
+/// A `GET` with the caller's headers. What is read here and kept comes as it is.
 pub(super) fn get(headers: &HeaderMap, target: &str) -> Ask {
+    let mut headers = headers.clone();
+    let identity = HeaderValue::from_static("identity");
+    headers.insert(header::ACCEPT_ENCODING, identity);
     Ask {
         method: Method::GET,
         target: target.to_owned(),
-        headers: headers.clone(),
+        headers,
         body: None,
     }
 }
@@ -325,6 +354,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_is_asked_for_as_it_is() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        let asked = get(&headers, "/").headers;
+        let encodings: Vec<_> = asked.get_all(header::ACCEPT_ENCODING).iter().collect();
+        assert_eq!(encodings, ["identity"]);
+    }
+
+    #[test]
     fn permits_are_a_callers_own_and_end() {
         let headers = |token: &'static str| {
             let mut headers = HeaderMap::new();
@@ -332,15 +370,36 @@ mod tests {
             headers
         };
         let image = ImageId::new("i");
-        let content = content_of_record(&record(), &image, None).unwrap();
+        let request_id = Some(HeaderValue::from_static("req-1"));
+        let content = content_of_record(&record(), &image, request_id).unwrap();
         let permits = Permits::new(Duration::from_secs(60));
-        permits.remember(permits.of(&headers("a"), &image), &content);
-        assert!(permits.find(&permits.of(&headers("a"), &image)).is_some());
-        assert!(permits.find(&permits.of(&headers("b"), &image)).is_none());
-        let other = ImageId::new("j");
-        assert!(permits.find(&permits.of(&headers("a"), &other)).is_none());
-        let short = Permits::new(Duration::from_nanos(1));
-        short.remember(short.of(&headers("a"), &image), &content);
-        assert!(short.find(&short.of(&headers("a"), &image)).is_none());
+        let who = |token, image: &ImageId| permits.of(&headers(token), image).unwrap();
+        permits.remember(who("a", &image), Instant::now(), &content);
+        let found = permits.find(&who("a", &image)).unwrap();
+        assert_eq!(found.request_id, None, "it was another request's");
+        assert!(permits.find(&who("b", &image)).is_none());
+        assert!(permits.find(&who("a", &ImageId::new("j"))).is_none());
+        let long_ago = Instant::now() - Duration::from_secs(61);
+        permits.remember(who("a", &image), long_ago, &content);
+        assert!(permits.find(&who("a", &image)).is_none());
+        let off = Permits::new(Duration::ZERO);
+        assert!(off.of(&headers("a"), &image).is_none());
+    }
+
+    #[test]
+    fn who_is_not_known_by_a_token_alone_is_asked_for_each_time() {
+        let permits = Permits::new(Duration::from_secs(60));
+        let known = |names: &[&'static str]| {
+            let values = names.iter().copied().map(|name| {
+                let name = ::http::HeaderName::from_static(name);
+                (name, HeaderValue::from_static("a"))
+            });
+            let headers: HeaderMap = values.collect();
+            permits.of(&headers, &ImageId::new("i")).is_some()
+        };
+        assert!(known(&["x-auth-token"]));
+        assert!(!known(&["authorization"]) && !known(&["x-roles"]));
+        assert!(!known(&["x-auth-token", "authorization"]));
+        assert!(!known(&["x-auth-token", "cookie"]));
     }
 }

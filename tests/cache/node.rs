@@ -24,7 +24,7 @@ use crate::support::{
     proxy::{Act, Proxy},
     wait_until,
     web::WebServer,
-    wire::{Payload, Request, Response, exchange},
+    wire::{Payload, Request, Response, Upload, exchange},
 };
 
 /// Bytes that a service has sent of its images, by its own count.
@@ -291,6 +291,52 @@ fn a_cold_image_is_asked_for_with_its_permission() {
         wait_until_proven(&node, &id);
     }
     assert_eq!(asked.load(Ordering::Relaxed) - before, 1);
+}
+
+/// The upstream's patience is with the upstream: a client may take three times as long.
+#[test]
+fn a_client_that_sends_slowly_is_no_upstream_that_is_silent() {
+    let upstream = Fresnel::start("");
+    let proxy = Proxy::start(upstream.address);
+    let lines = "[fresnel]\ncache_free_disk_mib = 0\nupstream_timeout_seconds = 1\n";
+    let direct = Fresnel::node(upstream.address, lines);
+    let id = images::create(direct.address);
+    let bytes = content(4 * MIB, 41);
+    let mut upload = Upload::begin(direct.address, &data_path(&id)).unwrap();
+    for piece in bytes.chunks(MIB) {
+        upload.send(piece).unwrap();
+        wait(Duration::from_secs(1));
+    }
+    let answer = upload.finish().unwrap();
+    assert_eq!(answer.status, 204, "{}", direct.log());
+    assert!(download(direct.address, &id).body == bytes);
+    let node = Fresnel::node(proxy.address, lines);
+    proxy.rule(|_, _| Act::Hang);
+    assert_eq!(get(node.address, "/v2/images").status, 503);
+}
+
+/// A Glance beside ours does not know the question, and some tokens are for images alone.
+#[test]
+fn who_is_not_answered_asks_as_glance_is_asked() {
+    let upstream = Fresnel::start("");
+    let proxy = Proxy::start(upstream.address);
+    let node = Fresnel::node(proxy.address, "[fresnel]\ncache_free_disk_mib = 0\n");
+    for (seed, status) in [(42, 404), (43, 401)] {
+        proxy.rule(move |_, target| match target.ends_with("/access") {
+            true => Act::Answer(status),
+            false => Act::Pass,
+        });
+        let bytes = content(SIZE, seed);
+        let id = image(upstream.address, &bytes);
+        assert!(download(node.address, &id).body == bytes);
+        wait_until_proven(&node, &id);
+    }
+    proxy.rule(|_, target| match target.starts_with("/v2/images/") {
+        true => Act::Cut,
+        false => Act::Pass,
+    });
+    let nothing = download(node.address, "aaaaaaaa-0000-4000-8000-000000000000");
+    assert_eq!(nothing.status, 503);
 }
 
 /// What asks with a token.

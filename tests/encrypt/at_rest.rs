@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{LEN, PASSPHRASE, bytes, folder, peers::by_qemu, put};
 use crate::support::{
     process::Fresnel,
+    proxy::{Act, Proxy},
     wire::{Request, Response, exchange},
 };
 
@@ -41,6 +42,7 @@ fn what_rests_is_a_container_and_nobody_sees_that() {
     // The address would lead to what is encrypted.
     let locations = ask(Request::new("GET", &format!("{path}/locations")));
     assert_eq!(locations.json(), json!([]));
+    no_node_keeps_it(&service, &path, &sent);
     // What is on the disk is opened by its key, and the service no more without.
     let id = path.rsplit('/').next().unwrap();
     let object = service.folder().join("images").join(id);
@@ -57,4 +59,22 @@ fn what_rests_is_a_container_and_nobody_sees_that() {
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{told}");
     assert!(told.contains("fresnel_encryption_key"), "{told}");
+}
+
+/// Not even one that hears nothing of us but what a Glance would say, as with a token for images alone.
+fn no_node_keeps_it(service: &Fresnel, path: &str, bytes: &[u8]) {
+    let proxy = Proxy::start(service.address);
+    let node = Fresnel::node(proxy.address, "[fresnel]\ncache_free_disk_mib = 0\n");
+    for status in [200, 401] {
+        proxy.rule(move |_, target| match target.starts_with("/v2/fresnel") {
+            true if status != 200 => Act::Answer(status),
+            _ => Act::Pass,
+        });
+        let request = Request::new("GET", &format!("{path}/file"));
+        assert!(exchange(node.address, &request).unwrap().body == bytes);
+        let listed = node.command("cache list");
+        let id = path.rsplit('/').next().unwrap();
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        assert!(!listed.contains(id), "{listed}");
+    }
 }

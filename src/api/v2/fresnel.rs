@@ -14,7 +14,8 @@ use crate::{
     model::RangeRequest,
 };
 
-const CACHEABLE: HeaderName = HeaderName::from_static("x-fresnel-cacheable");
+/// Whether an image may be kept.
+pub(super) const CACHEABLE: HeaderName = HeaderName::from_static("x-fresnel-cacheable");
 const SIZE_BYTES: HeaderName = HeaderName::from_static("x-fresnel-size-bytes");
 const DIGEST: HeaderName = HeaderName::from_static("x-fresnel-digest");
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
@@ -86,7 +87,7 @@ pub async fn access(api: &Api, call: Call) -> Result<Response> {
     Ok(response)
 }
 
-fn flag(is_set: bool) -> HeaderValue {
+pub(super) fn flag(is_set: bool) -> HeaderValue {
     HeaderValue::from_static(if is_set { "true" } else { "false" })
 }
 

@@ -8,7 +8,11 @@ use bytes::Bytes;
 use metrics::{gauge, histogram};
 use tracing::{error, info, warn};
 
-use super::{done, no_content};
+use super::{
+    done,
+    fresnel::{CACHEABLE, flag},
+    no_content,
+};
 use crate::{
     api::{
         Api, Call, Error, Result,
@@ -37,6 +41,11 @@ const MD5: Parameter = Parameter::header(
     "Content-MD5",
     Shape::Text,
     "The MD5 of the whole image, in hexadecimal digits.",
+);
+const NOT_KEPT: Parameter = Parameter::header(
+    "X-Fresnel-Cacheable",
+    Shape::OneOf(&["false"]),
+    "The image's store encrypts: nobody may keep its bytes. Not Glance's.",
 );
 const RANGE_SENT: Parameter =
     Parameter::header("Content-Range", Shape::Text, "`bytes first-last/size`.");
@@ -87,8 +96,8 @@ pub(in crate::api) const DOWNLOAD: Operation = Operation::new(
     "Download image data",
     "",
     &[
-        Answer::with(200, "All of it.", Content::OCTETS).and(&[MD5]),
-        Answer::with(206, "The range.", Content::OCTETS).and(&[MD5, RANGE_SENT]),
+        Answer::with(200, "All of it.", Content::OCTETS).and(&[MD5, NOT_KEPT]),
+        Answer::with(206, "The range.", Content::OCTETS).and(&[MD5, NOT_KEPT, RANGE_SENT]),
         Answer::empty(204, "The image has no data."),
     ],
     &[403, 404, 409, 416],
@@ -222,6 +231,7 @@ fn response(
     control: Arc<Control>,
     request_id: String,
 ) -> Response {
+    let rests_encrypted = download.rests_encrypted;
     let stream = Stream {
         egress,
         range: download.plan.range,
@@ -236,6 +246,10 @@ fn response(
         && let Ok(value) = HeaderValue::from_str(&md5)
     {
         response.headers_mut().insert(CONTENT_MD5, value);
+    }
+    // A cache node may have found no other word of ours.
+    if rests_encrypted {
+        response.headers_mut().insert(CACHEABLE, flag(false));
     }
     response
 }
