@@ -39,7 +39,8 @@ section! {
         database_timeout_seconds: u32 = "60", min 1;
         /// Seconds that a transfer waits for buffers before it is answered 503.
         admission_wait_seconds: u32 = "30";
-        /// Bytes a second below which a client's transfer is ended; 0 turns that off.
+        /// Bytes a second below which a client's transfer is ended, an upload or a download, as far as the
+        /// client is who is waited for; 0 turns that off.
         min_rate_bytes_per_second: u32 = "1024";
         /// One of `enabled_backends` in which staged data waits for its import, so that every node
         /// can import what any has staged. No image rests there, and clients do not see it. Unset:
@@ -69,7 +70,8 @@ section! {
         upstream_ca_file: Option<String>;
         /// Trust whoever answers in the upstream's place. Of a cache node.
         upstream_insecure: bool = "false";
-        /// Seconds for which an upstream may be silent. Of a cache node.
+        /// Seconds for which an upstream may be silent that is asked for something; what it is to change may
+        /// take it ten minutes. Of a cache node.
         upstream_timeout_seconds: u32 = "60", min 1;
         /// Seconds for which the upstream's yes to a download is a yes for the same token and image,
         /// also when the image is deactivated, deleted or made private meanwhile; 0 asks each time. Of

@@ -56,6 +56,7 @@ impl Listen {
             tls: self.tls(reader),
             connections_max: fresnel.connections_max as usize,
             header_limit_bytes: fresnel.header_limit_kib as usize * KIB,
+            min_rate_bytes_per_second: fresnel.min_rate_bytes_per_second.into(),
             ..http::Config::default()
         }
     }

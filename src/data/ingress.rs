@@ -3,7 +3,6 @@
 //! Back-pressure has no mechanism of its own: while there is no buffer, or a hash lane or a writer
 //! is full, the loop does not ask the source, and TCP does the rest.
 
-pub(super) mod pace;
 mod sealing;
 
 use std::{io, time::Duration};
@@ -25,7 +24,7 @@ use super::{
     signature::Signature,
 };
 use crate::{
-    base::limits::MIB,
+    base::{limits::MIB, pace::Pace},
     buf::{Admission, AtRest, Buffer, Chunk},
     model::{Digests, HashAlgorithm},
     store::{self, Writer},
@@ -33,7 +32,7 @@ use crate::{
 
 use sealing::Sealing;
 
-pub use pace::PACE_WINDOW;
+pub use crate::base::pace::PACE_WINDOW;
 
 /// After this much silence, a buffer that was borrowed for a sender is written as it is.
 const STALL: Duration = Duration::from_secs(2);
@@ -87,11 +86,12 @@ async fn carry(
     // Admitted with the memory of the store that must gather the most, of equal ones the first.
     let hungriest = plan.targets.iter().rev().max_by_key(gathers);
     let hungriest = hungriest.expect("a plan has a target");
+    // First: nobody waits for a derivation with buffers in hand.
+    let sealing = Sealing::begin(plane, plan).await?;
     let admission = plane
         .pool
         .admit(&hungriest.store, plane.settings.admission_wait);
     let admission = admission.await.map_err(|_| Error::Busy)?;
-    let sealing = Sealing::begin(plane, plan).await?;
     let mut intake = Intake::new(plane, plan, admission, sealing);
     for line in lines.iter_mut() {
         line.open(plane, plan).await?;
@@ -140,7 +140,7 @@ struct Intake<'a> {
     sealing: Option<Sealing>,
     digests: digest::Stream,
     lag: Duration,
-    pace: pace::Pace,
+    pace: Pace,
     received_bytes: u64,
     stored_bytes: u64,
     reported_bytes: u64,
@@ -171,7 +171,7 @@ impl<'a> Intake<'a> {
             sealing,
             digests: plane.engine.open(&plan.algorithms()),
             lag: plane.settings.lag_max,
-            pace: pace::Pace::new(plane.settings.min_rate_bytes_per_second),
+            pace: Pace::new(plane.settings.min_rate_bytes_per_second),
             received_bytes: 0,
             stored_bytes: 0,
             reported_bytes: 0,

@@ -26,9 +26,9 @@ use super::{
         qemu,
     },
     decompress::Unpacked,
-    ingress::pace::Pace,
     inspect::{Format, FormatError, Inspection, Warning},
 };
+use crate::base::pace::Pace;
 
 /// The container in which nothing is unpacked.
 const COMPRESSED: &str = "compressed";

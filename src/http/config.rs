@@ -27,6 +27,9 @@ pub struct Config {
     pub body_timeout: Duration,
     /// The longest that a client may take none of the response's bytes.
     pub send_timeout: Duration,
+    /// A client that takes fewer of a response's bytes a second, in the time in which we wait for it, is cut
+    /// ([`PACE_WINDOW`](crate::base::pace::PACE_WINDOW)); 0 is off.
+    pub min_rate_bytes_per_second: u64,
     /// From accept to the end of the TLS handshake.
     pub handshake_timeout: Duration,
 }
@@ -54,6 +57,7 @@ impl Default for Config {
             header_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(60),
+            min_rate_bytes_per_second: 1024,
             handshake_timeout: Duration::from_secs(10),
         }
     }

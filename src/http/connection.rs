@@ -89,8 +89,8 @@ pub(super) async fn run(
         }
     };
     let client = Arc::new(Client::new(&server, &transport, peer));
-    let timeout = server.config.send_timeout;
-    let io = Io::new(transport, client.wire.clone(), timeout, server.sent.clone());
+    let (wire, sent) = (client.wire.clone(), server.sent.clone());
+    let io = Io::new(transport, wire, &server.config, sent);
     let service = service_fn(|request| answer(server.clone(), client.clone(), request));
     let mut connection = pin!(server.builder.serve_connection(TokioIo::new(io), service));
     let ended = tokio::select! {

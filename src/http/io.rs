@@ -1,5 +1,5 @@
-//! A connection's transport: plain, TLS or of this host, with `sendfile(2)`, a limit on stalls, a fair share of
-//! the worker, and a close that lets the last answer arrive.
+//! A connection's transport: plain, TLS or of this host, with `sendfile(2)`, limits on stalls and trickles, a fair
+//! share of the worker, and a close that lets the last answer arrive.
 
 use std::{
     fmt, io,
@@ -20,8 +20,14 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::segment::{self, Window, Windows};
-use crate::base::limits::{KIB, MIB};
+use super::{
+    Config,
+    segment::{self, Window, Windows},
+};
+use crate::base::{
+    limits::{KIB, MIB},
+    pace::Pace,
+};
 
 /// Bytes that a connection may send before it lets other tasks of its worker run: at most 2 ms from
 /// the page cache, and only to a client that takes them as fast. Turns of 2 MiB cost a fifth of a
@@ -66,7 +72,12 @@ pub(super) struct Io {
     send_timeout: Duration,
     /// Ends a connection whose client takes nothing; armed while a write waits.
     stall: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
+    /// Since when a write waits.
+    waiting: Option<Instant>,
+    /// How long we have waited since the client last took something.
+    waited: Duration,
+    /// Ends a connection whose client takes next to nothing: what is to be sent may hold buffers.
+    pace: Pace,
     turn_bytes: usize,
     closing: Closing,
     /// `fresnel_egress_bytes_total{path="sendfile"}`.
@@ -86,15 +97,17 @@ impl Io {
     pub(super) fn new(
         transport: Transport,
         wire: Arc<Wire>,
-        send_timeout: Duration,
+        config: &Config,
         sent: metrics::Counter,
     ) -> Self {
         Self {
             transport,
             wire,
-            send_timeout,
+            send_timeout: config.send_timeout,
             stall: None,
-            waiting: false,
+            waiting: None,
+            waited: Duration::ZERO,
+            pace: Pace::new(config.min_rate_bytes_per_second),
             turn_bytes: 0,
             closing: Closing::Open,
             sent,
@@ -136,15 +149,19 @@ impl Io {
         outcome: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
-            self.waiting = false;
+            self.waited += self
+                .waiting
+                .take()
+                .map_or(Duration::ZERO, |since| since.elapsed());
             return outcome;
         }
         self.turn_bytes = 0;
         let timeout = self.send_timeout;
         let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(timeout)));
-        if !self.waiting {
-            self.waiting = true;
-            stall.as_mut().reset(Instant::now() + timeout);
+        if self.waiting.is_none() {
+            let now = Instant::now();
+            self.waiting = Some(now);
+            stall.as_mut().reset(now + timeout);
         }
         ready!(stall.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -240,10 +257,12 @@ impl AsyncWrite for Io {
             return Poll::Pending;
         }
         let sent = this.poll_send(cx, bufs);
-        if let Poll::Ready(Ok(sent)) = &sent {
-            this.turn_bytes += sent;
-        }
-        this.watch(cx, sent)
+        let sent = ready!(this.watch(cx, sent))?;
+        this.turn_bytes += sent;
+        let waited = std::mem::take(&mut this.waited);
+        let paced = this.pace.waited(waited, sent);
+        paced.map_err(|_| io::ErrorKind::TimedOut)?;
+        Poll::Ready(Ok(sent))
     }
 
     /// Always: hyper must queue what it is to send, not copy it together.
@@ -303,5 +322,46 @@ impl fmt::Debug for Io {
         f.debug_struct("Io")
             .field("wire", &self.wire)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Whether a client that takes what there is, once a second, is cut within twenty.
+    async fn is_cut(min_rate_bytes_per_second: u64) -> bool {
+        let config = Config {
+            min_rate_bytes_per_second,
+            ..Config::default()
+        };
+        let (ours, client) = UnixStream::pair().unwrap();
+        let (transport, sent) = (Transport::Local(ours), metrics::Counter::noop());
+        let mut io = Io::new(transport, Arc::default(), &config, sent);
+        let (piece, mut taken) = (vec![0; MIB], vec![0; MIB]);
+        for _ in 0..20 {
+            let mut cx = Context::from_waker(Waker::noop());
+            while let Poll::Ready(sent) = Pin::new(&mut io).poll_write(&mut cx, &piece) {
+                if let Err(error) = sent {
+                    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+                    return true;
+                }
+            }
+            sleep(Duration::from_secs(1)).await;
+            while client.try_read(&mut taken).is_ok() {}
+            // Room is told by the reactor.
+            sleep(Duration::from_millis(1)).await;
+        }
+        false
+    }
+
+    /// Some 200 KiB a second, as much as the socket holds.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_next_to_nothing_is_cut() {
+        assert!(is_cut(MIB as u64).await);
+        assert!(!is_cut(1024).await);
+        assert!(!is_cut(0).await);
     }
 }
