@@ -121,9 +121,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`Writer::commit`].
     async fn writer(&self, intent: &Intent, size_bytes: Option<u64>) -> Result<Box<dyn Writer>>;
 
-    /// Bytes that a writer must have gathered before it can hand any of them on; of the last it may be
-    /// fewer. An upload is admitted to the memory for them and a buffer more.
-    fn gathers_bytes(&self) -> usize {
+    /// Bytes that a writer of an object of that size must have gathered before it can hand any of them on;
+    /// of the last it may be fewer. An upload is admitted to the memory for them and a buffer more.
+    fn gathers_bytes(&self, _size_bytes: Option<u64>) -> usize {
         0
     }
 
@@ -220,6 +220,9 @@ pub trait Reader: Send {
     /// The next piece; `None` after the last byte of the range. The pieces add up to the range's
     /// length exactly, or the last call is an error: a reader never ends early.
     async fn next(&mut self) -> Result<Option<Piece>>;
+
+    /// Whoever takes the pieces reads files himself: their pages need not be in the page cache.
+    fn will_read(&mut self) {}
 }
 
 /// Some bytes of an object.

@@ -350,7 +350,7 @@ fn hostname() -> String {
 fn pool(config: &Config, stores: &Registry) -> Pool {
     let readers = readers(config);
     let writers = stores.iter().filter(|store| !readers.contains(store.id()));
-    let gathering = writers.map(|store| (store.id().clone(), store.gathers_bytes()));
+    let gathering = writers.map(|store| (store.id().clone(), store.gathers_bytes(None)));
     Pool::with_gathering(limit_bytes(config), gathering.collect()).with_readers(readers.into_iter())
 }
 

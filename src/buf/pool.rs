@@ -78,9 +78,10 @@ impl Pool {
         let chunks = Self::share_bytes(limit_bytes, stores.len()) / CHUNK_BYTES;
         let shelf = Arc::new(Shelf::default());
         let share = |(store, gathered_bytes): (StoreId, usize)| {
-            let upload_chunks = (gathered_bytes.div_ceil(CHUNK_BYTES) + 1).max(ADMISSION_CHUNKS);
+            let upload_chunks = upload_chunks(gathered_bytes);
             let share = Share {
                 free: Semaphore::new(chunks.max(UPLOADS_MIN * upload_chunks)),
+                chunks: chunks.max(UPLOADS_MIN * upload_chunks),
                 upload_chunks,
                 store: store.clone(),
                 shelf: shelf.clone(),
@@ -89,6 +90,7 @@ impl Pool {
         };
         let decryption = Share {
             free: Semaphore::new(DECRYPTION_BYTES / CHUNK_BYTES),
+            chunks: DECRYPTION_BYTES / CHUNK_BYTES,
             upload_chunks: ADMISSION_CHUNKS,
             store: StoreId::new("decryption"),
             shelf: shelf.clone(),
@@ -106,6 +108,7 @@ impl Pool {
         shares.extend(readers.map(|store| {
             let share = Share {
                 free: Semaphore::new(READER_SHARE_BYTES / CHUNK_BYTES),
+                chunks: READER_SHARE_BYTES / CHUNK_BYTES,
                 upload_chunks: ADMISSION_CHUNKS,
                 store: store.clone(),
                 shelf: shelf.clone(),
@@ -128,8 +131,24 @@ impl Pool {
     /// # Panics
     /// When the pool was not made for `store`.
     pub async fn admit(&self, store: &StoreId, wait: Duration) -> Result<Admission, Exhausted> {
+        self.admit_gathering(store, 0, wait).await
+    }
+
+    /// The same for an upload of which so many bytes are gathered before any are written, where those are more than
+    /// the store usually gathers; at most all that the store has.
+    ///
+    /// # Panics
+    /// As [`Pool::admit`].
+    pub async fn admit_gathering(
+        &self,
+        store: &StoreId,
+        gathered_bytes: usize,
+        wait: Duration,
+    ) -> Result<Admission, Exhausted> {
         let mut claim = self.claim(store, wait);
-        claim.chunks = claim.share.upload_chunks;
+        let share = &claim.share;
+        let chunks = upload_chunks(gathered_bytes).max(share.upload_chunks);
+        claim.chunks = chunks.min(share.chunks);
         claim.admit().await
     }
 
@@ -157,6 +176,10 @@ impl Pool {
             wait,
         }
     }
+}
+
+fn upload_chunks(gathered_bytes: usize) -> usize {
+    (gathered_bytes.div_ceil(CHUNK_BYTES) + 1).max(ADMISSION_CHUNKS)
 }
 
 impl Claim {
@@ -375,6 +398,8 @@ struct Share {
     /// Chunks that no transfer has reserved or borrowed. Fair: it serves in order of arrival, and
     /// what is free while somebody waits is given to nobody else.
     free: Semaphore,
+    /// All that there are.
+    chunks: usize,
     /// What an upload is admitted with.
     upload_chunks: usize,
     store: StoreId,

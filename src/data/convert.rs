@@ -13,12 +13,16 @@ use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::Source;
-use crate::base::limits::MIB;
+use crate::base::limits::{KIB, MIB};
 use blocks::Blocks;
 use qcow2::{Damage, Geometry, Mapping};
 
 /// What one step gives at most.
 const STEP_BYTES: u64 = MIB as u64;
+/// What is read of the first table at a time.
+const PAGE_BYTES: usize = 64 * KIB;
+const ENTRY_BYTES: usize = size_of::<u64>();
+const PAGE_ENTRIES: u64 = (PAGE_BYTES / ENTRY_BYTES) as u64;
 
 static ZEROES: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; STEP_BYTES as usize]));
 
@@ -27,8 +31,8 @@ static ZEROES: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; STEP_BYTES
 pub struct RawDisk<B> {
     blocks: B,
     geometry: Geometry,
-    /// Where the tables of the second level are; a zero is one that there is not.
-    tables: Vec<u64>,
+    /// A page of where the tables of the second level are, with its number; a zero is one that there is not.
+    page: Option<(u64, Vec<u64>)>,
     /// The table of the part of the disk that is being read, with its number.
     table: Option<(u64, Vec<u64>)>,
     /// Bytes of the disk that have been given.
@@ -53,7 +57,7 @@ enum Run {
 }
 
 impl<B: Blocks> RawDisk<B> {
-    /// Reads the header and the first table.
+    /// Reads the header.
     ///
     /// # Errors
     /// The source's, and [`Damage`] inside an `InvalidData` for what is no qcow2 image that can be
@@ -65,13 +69,10 @@ impl<B: Blocks> RawDisk<B> {
         if geometry.disk_bytes > limit_bytes {
             return Err(damaged(Damage::TooLarge));
         }
-        let len = geometry.tables_bytes();
-        let bytes = blocks.read(geometry.tables_offset, len).await?;
-        let tables = qcow2::entries(&bytes, len).map_err(damaged)?;
         Ok(Self {
             blocks,
             geometry,
-            tables,
+            page: None,
             table: None,
             at: 0,
         })
@@ -132,7 +133,7 @@ impl<B: Blocks> RawDisk<B> {
     /// read in its order.
     async fn mapping(&mut self, at: u64) -> io::Result<Mapping> {
         let (number, index) = self.geometry.place(at);
-        let entry = self.tables[number as usize];
+        let entry = self.table_entry(number).await?;
         let Some(offset) = self.geometry.table_offset(entry).map_err(damaged)? else {
             return Ok(Mapping::Zeroes);
         };
@@ -146,6 +147,24 @@ impl<B: Blocks> RawDisk<B> {
             }
         };
         self.geometry.mapping(table[index]).map_err(damaged)
+    }
+
+    /// What the first table says of the second one of that number. It can be large, so that only a page of it is
+    /// kept.
+    async fn table_entry(&mut self, number: u64) -> io::Result<u64> {
+        let (place, index) = (number / PAGE_ENTRIES, (number % PAGE_ENTRIES) as usize);
+        let page = match &mut self.page {
+            Some((there, page)) if *there == place => page,
+            stale => {
+                let start = (place * PAGE_ENTRIES) as usize * ENTRY_BYTES;
+                let len = PAGE_BYTES.min(self.geometry.tables_bytes() - start);
+                let offset = self.geometry.tables_offset.saturating_add(start as u64);
+                let bytes = self.blocks.read(offset, len).await?;
+                let page = qcow2::entries(&bytes, len).map_err(damaged)?;
+                &mut stale.insert((place, page)).1
+            }
+        };
+        Ok(page[index])
     }
 
     async fn plain(&mut self, offset: u64, len: usize) -> io::Result<Bytes> {

@@ -132,6 +132,12 @@ impl Egress {
         Ok(piece)
     }
 
+    /// For whoever reads the pieces himself: see [`Reader::will_read`].
+    pub(super) fn for_reading(mut self) -> Self {
+        self.reader.will_read();
+        self
+    }
+
     /// The store that the bytes come from.
     pub fn store(&self) -> &StoreId {
         &self.store

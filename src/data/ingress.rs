@@ -79,18 +79,14 @@ async fn carry(
     if let DeclaredSize::Exact(bytes) = plan.stored_size() {
         plan.within_limit(bytes)?;
     }
-    let gathers = |target: &&Target| {
-        let store = plane.stores.get(&target.store);
-        store.map_or(0, |store| store.gathers_bytes())
-    };
+    let gathers = |target: &&Target| plan.gathers_bytes(plane, target);
     // Admitted with the memory of the store that must gather the most, of equal ones the first.
     let hungriest = plan.targets.iter().rev().max_by_key(gathers);
     let hungriest = hungriest.expect("a plan has a target");
     // First: nobody waits for a derivation with buffers in hand.
     let sealing = Sealing::begin(plane, plan).await?;
-    let admission = plane
-        .pool
-        .admit(&hungriest.store, plane.settings.admission_wait);
+    let (gathered, wait) = (gathers(&hungriest), plane.settings.admission_wait);
+    let admission = plane.pool.admit_gathering(&hungriest.store, gathered, wait);
     let admission = admission.await.map_err(|_| Error::Busy)?;
     let mut intake = Intake::new(plane, plan, admission, sealing);
     for line in lines.iter_mut() {
@@ -161,10 +157,7 @@ impl<'a> Intake<'a> {
         Self {
             plan,
             admission,
-            gathers: plan.targets.iter().any(|target| {
-                let store = plane.stores.get(&target.store);
-                store.is_some_and(|store| store.gathers_bytes() > 0)
-            }),
+            gathers: (plan.targets.iter()).any(|target| plan.gathers_bytes(plane, target) > 0),
             buffer: None,
             inspection: plan.expect.as_ref().map(Inspection::new),
             probe,
@@ -540,6 +533,11 @@ impl WritePlan {
     /// What is known of the size of what is stored.
     fn stored_size(&self) -> DeclaredSize {
         self.encryption.stored(self.size)
+    }
+
+    fn gathers_bytes(&self, plane: &Plane, target: &Target) -> usize {
+        let store = plane.stores.get(&target.store);
+        store.map_or(0, |store| store.gathers_bytes(self.stored_size().hint()))
     }
 
     /// The digests of what is stored that are needed, each once. A signature is of what is sent.

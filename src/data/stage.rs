@@ -14,7 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::{runtime::Handle, task::spawn_blocking, time::Instant};
 use tracing::warn;
 
 use super::{
@@ -93,17 +93,33 @@ impl Source for Made {
     }
 }
 
+impl Made {
+    /// All of a file, from now on.
+    async fn reads(&mut self, path: &Path) -> Result<()> {
+        let (source, size) = source(path).await?;
+        self.source = Box::new(source);
+        self.size = size;
+        Ok(())
+    }
+}
+
 /// A file that goes with this.
 #[derive(Debug)]
 struct Scratch(PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        match fs::remove_file(&self.0) {
+        let path = std::mem::take(&mut self.0);
+        let remove = move || match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                warn!(path = %self.0.display(), %error, "A file of an import stays behind");
+                warn!(path = %path.display(), %error, "A file of an import stays behind");
             }
             _ => {}
+        };
+        // Its filesystem may hang.
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
         }
     }
 }
@@ -116,7 +132,10 @@ impl Drop for Scratch {
 pub async fn open(plugins: Plugins, incoming: Incoming, job: &Job) -> Result<Made> {
     let expect = &job.expect;
     let (mut stream, mut size, file): (Box<dyn Source>, _, _) = match incoming {
-        Incoming::File(path) => (Box::new(source(&path)?), file_size(&path)?, Some(path)),
+        Incoming::File(path) => {
+            let (source, size) = source(&path).await?;
+            (Box::new(source), size, Some(path))
+        }
         Incoming::Stream(stream, size) => (stream, size, None),
     };
     let mut is_packed = false;
@@ -147,8 +166,7 @@ pub async fn open(plugins: Plugins, incoming: Incoming, job: &Job) -> Result<Mad
             path
         }
     };
-    made.source = Box::new(source(&path)?);
-    made.size = file_size(&path)?;
+    made.reads(&path).await?;
     convert(made, job, &path, target).await
 }
 
@@ -162,7 +180,7 @@ async fn convert(mut made: Made, job: &Job, path: &Path, target: Format) -> Resu
     made.container_format = BARE.to_owned();
     let limit_bytes = job.limit_bytes;
     if (detected, target) == (Format::Qcow2, Format::Raw) {
-        let blocks = FileBlocks::new(file(path)?);
+        let blocks = FileBlocks::new(file(path).await?.0);
         match RawDisk::open(blocks, limit_bytes).await {
             Ok(disk) => {
                 made.size = DeclaredSize::Exact(disk.disk_bytes());
@@ -187,8 +205,7 @@ async fn convert(mut made: Made, job: &Job, path: &Path, target: Format) -> Resu
             NotConverted(target),
         ))
     })?;
-    made.source = Box::new(source(&converted)?);
-    made.size = file_size(&converted)?;
+    made.reads(&converted).await?;
     Ok(made)
 }
 
@@ -206,7 +223,7 @@ async fn inspect(path: &Path, expect: &Expect) -> Result<Format> {
         ..expect.clone()
     };
     let declared = expect.disk_format.clone();
-    let mut source = source(path)?;
+    let (mut source, _) = source(path).await?;
     let mut inspection = Inspection::new(&expect);
     while let Some(bytes) = source.next().await.map_err(Error::Client)? {
         inspection = fed(inspection, bytes).await;
@@ -240,7 +257,8 @@ async fn fed(mut inspection: Inspection, bytes: Bytes) -> Inspection {
 
 /// Writes all of a source into a file, in place of what a crash may have left there.
 async fn write(source: &mut dyn Source, path: &Path, job: &Job) -> Result<()> {
-    let mut file = File::create(path).map_err(Error::Client)?;
+    let to = path.to_owned();
+    let mut file = on_disk(move || File::create(to)).await?;
     let (mut written, limit_bytes) = (0, job.limit_bytes);
     let mut pace = Pace::new(job.min_rate_bytes_per_second);
     loop {
@@ -255,10 +273,7 @@ async fn write(source: &mut dyn Source, path: &Path, job: &Job) -> Result<()> {
             return Err(Error::TooLarge { limit_bytes });
         }
         let work = move || io::Write::write_all(&mut file, &bytes).map(|()| file);
-        let done = spawn_blocking(work).await;
-        file = done
-            .expect("writing does not panic, and is not cancelled")
-            .map_err(Error::Client)?;
+        file = on_disk(work).await?;
     }
 }
 
@@ -267,17 +282,29 @@ fn damage(error: &io::Error) -> Option<Damage> {
     error.get_ref()?.downcast_ref::<Damage>().copied()
 }
 
-fn file(path: &Path) -> Result<File> {
-    File::open(path).map_err(Error::Client)
+/// On a thread that may wait.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = spawn_blocking(work).await;
+    let done = done.expect("using a file does not panic, and is not cancelled");
+    done.map_err(Error::Client)
 }
 
-fn source(path: &Path) -> Result<FileSource> {
-    Ok(FileSource::new(file(path)?))
+/// A file, and how long it is.
+async fn file(path: &Path) -> Result<(File, DeclaredSize)> {
+    let path = path.to_owned();
+    let open = move || {
+        let file = File::open(path)?;
+        let size = DeclaredSize::Exact(file.metadata()?.len());
+        Ok((file, size))
+    };
+    on_disk(open).await
 }
 
-fn file_size(path: &Path) -> Result<DeclaredSize> {
-    let metadata = fs::metadata(path).map_err(Error::Client)?;
-    Ok(DeclaredSize::Exact(metadata.len()))
+async fn source(path: &Path) -> Result<(FileSource, DeclaredSize)> {
+    let (file, size) = file(path).await?;
+    Ok((FileSource::new(file), size))
 }
 
 fn named(scratch: &Path, more: &str) -> PathBuf {

@@ -26,7 +26,7 @@ use std::{
 use async_trait::async_trait;
 use rustix::io::Errno;
 use tokio::sync::mpsc;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{Entry, Error, Finding, Intent, Reader, Result, Stat, Store, Writer};
 use crate::{
@@ -251,6 +251,17 @@ impl Shared {
         let dir = self.dirs.iter().find(|dir| dir.path == Path::new(parent));
         let dir = dir.filter(|_| is_file_name(name)).ok_or_else(bad)?;
         Ok(dir.path.join(name))
+    }
+
+    /// What an error of the kernel means to an attempt. One whose file is gone was ended; where the directory of all of
+    /// them is gone too, it is the filesystem that is not there.
+    fn outcome_of_draft(&self, draft: &Path, error: std::io::Error) -> Error {
+        let folder = draft.parent().unwrap_or(draft);
+        if error.kind() == std::io::ErrorKind::NotFound && !folder.is_dir() {
+            warn!(store.id = %self.id, path = %folder.display(), "A directory of a store is gone");
+            return Error::Unavailable(self.id.clone());
+        }
+        self.outcome(draft, error)
     }
 
     /// What an error of the kernel means to the caller.

@@ -104,8 +104,8 @@ impl Store for Flaky {
         }))
     }
 
-    fn gathers_bytes(&self) -> usize {
-        self.inner.gathers_bytes()
+    fn gathers_bytes(&self, size_bytes: Option<u64>) -> usize {
+        self.inner.gathers_bytes(size_bytes)
     }
 
     async fn reader(&self, url: &str, range: ByteRange, memory: Claim) -> Result<Box<dyn Reader>> {

@@ -37,7 +37,7 @@ use crate::{
 };
 use address::Address;
 use draft::{Drafts, Trace};
-use parts::{PART_BYTES_MIN, PartSizes};
+use parts::PartSizes;
 
 pub use address::without_credentials;
 pub use config::{Addressing, Config};
@@ -131,8 +131,9 @@ impl Store for S3Store {
         Ok(Box::new(writer))
     }
 
-    fn gathers_bytes(&self) -> usize {
-        PART_BYTES_MIN
+    fn gathers_bytes(&self, size_bytes: Option<u64>) -> usize {
+        let needed = self.shared.sizes.needed_bytes(0, 0, size_bytes);
+        usize::try_from(needed).unwrap_or(usize::MAX)
     }
 
     async fn reader(&self, url: &str, range: ByteRange, memory: Claim) -> Result<Box<dyn Reader>> {

@@ -106,10 +106,16 @@ impl Store for SwiftStore {
         Ok(Intent::new(image.clone(), attempt, names.segments()))
     }
 
-    async fn writer(&self, intent: &Intent, _size_bytes: Option<u64>) -> Result<Box<dyn Writer>> {
+    async fn writer(&self, intent: &Intent, size_bytes: Option<u64>) -> Result<Box<dyn Writer>> {
         let names = Names::of(intent)?;
-        let writer = write::SwiftWriter::open(self.shared.clone(), names).await?;
+        let least_bytes = self.gathers_bytes(size_bytes);
+        let writer = write::SwiftWriter::open(self.shared.clone(), names, least_bytes).await?;
         Ok(Box::new(writer))
+    }
+
+    /// Only as much as makes a large object few enough segments.
+    fn gathers_bytes(&self, size_bytes: Option<u64>) -> usize {
+        write::least_bytes(size_bytes.unwrap_or(0), self.shared.config.segment_bytes)
     }
 
     async fn reader(&self, url: &str, range: ByteRange, memory: Claim) -> Result<Box<dyn Reader>> {

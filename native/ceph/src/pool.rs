@@ -199,8 +199,14 @@ impl Pool {
         self.create_name(to, &id)?;
         let moved = self.call_directory("dir_rename_image", &[from, to, &id]);
         if let Err(error) = moved {
-            // Nobody else made this name: it is ours to take away.
-            self.forget_name(to)?;
+            // Nobody else made this name: it is ours to take away. But where the answer was all that was lost, it is
+            // the image's, and where that is not known both stay.
+            if self
+                .name_of(&id)
+                .is_ok_and(|name| name.as_deref() != Some(to))
+            {
+                self.forget_name(to)?;
+            }
             return Err(error);
         }
         self.forget_name(from)

@@ -32,6 +32,19 @@ async fn a_transfer_has_two_buffers_and_borrows_the_rest() {
 }
 
 #[tokio::test]
+async fn who_must_gather_more_is_admitted_with_more() {
+    let pool = pool(8, 1);
+    let large = pool.admit_gathering(&store(0), 5 * MIB, AT_ONCE).await;
+    let large = large.unwrap();
+    let other = admit(&pool, 0).await;
+    assert_eq!(all(&large).len(), 6);
+    assert!(pool.admit(&store(0), AT_ONCE).await.is_err());
+    drop((large, other));
+    let greedy = pool.admit_gathering(&store(0), 100 * MIB, AT_ONCE).await;
+    assert_eq!(all(&greedy.unwrap()).len(), 8);
+}
+
+#[tokio::test]
 async fn what_was_borrowed_is_given_back_first() {
     let pool = pool(8, 1);
     let one = admit(&pool, 0).await;

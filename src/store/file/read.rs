@@ -2,7 +2,8 @@
 //!
 //! The socket layer sends a piece without reading it, and a page that has to come from a disk
 //! would stop it, and with it every connection of its thread. So a piece is handed out when its
-//! pages are there, and while it is sent, the next is fetched on a thread that may wait.
+//! pages are there, and while it is sent, the next is fetched on a thread that may wait. Who reads the pieces himself
+//! is spared that: it would read them twice.
 
 use std::{fs::File, io, path::PathBuf, sync::Arc};
 
@@ -30,6 +31,8 @@ pub(super) struct FileReader {
     rest: ByteRange,
     /// Fetches the next piece.
     ahead: Option<JoinHandle<io::Result<()>>>,
+    /// By whoever takes it.
+    is_read: bool,
 }
 
 impl FileReader {
@@ -49,6 +52,7 @@ impl FileReader {
             file: Arc::new(file),
             rest: range,
             ahead: None,
+            is_read: false,
         })
     }
 
@@ -60,6 +64,10 @@ impl FileReader {
             offset,
             len: self.rest.len.min(to_boundary),
         }
+    }
+
+    fn is_to_fetch(&self, window: ByteRange) -> bool {
+        !self.is_read && !is_cached(&self.file, window)
     }
 
     fn fetch(&self, window: ByteRange) -> JoinHandle<io::Result<()>> {
@@ -75,7 +83,7 @@ impl Reader for FileReader {
         if window.len == 0 {
             return Ok(None);
         }
-        if self.ahead.is_none() && !is_cached(&self.file, window) {
+        if self.ahead.is_none() && self.is_to_fetch(window) {
             self.ahead = Some(self.fetch(window));
         }
         if let Some(task) = &mut self.ahead {
@@ -89,7 +97,7 @@ impl Reader for FileReader {
         self.rest.offset += window.len;
         self.rest.len -= window.len;
         let next = self.window();
-        if next.len > 0 && !is_cached(&self.file, next) {
+        if next.len > 0 && self.is_to_fetch(next) {
             self.ahead = Some(self.fetch(next));
         }
         Ok(Some(Piece::File {
@@ -97,6 +105,10 @@ impl Reader for FileReader {
             offset: window.offset,
             len: window.len,
         }))
+    }
+
+    fn will_read(&mut self) {
+        self.is_read = true;
     }
 }
 

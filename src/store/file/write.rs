@@ -69,7 +69,8 @@ impl FileWriter {
         if std::fs::symlink_metadata(&names.published).is_ok() {
             return Err(Error::AlreadyExists(text(&names.published)));
         }
-        let file = File::create_new(&names.draft).map_err(|e| shared.outcome(&names.draft, e))?;
+        let file = File::create_new(&names.draft);
+        let file = file.map_err(|error| shared.outcome_of_draft(&names.draft, error))?;
         let reserved = match size_bytes {
             Some(len) if len > 0 && !shared.thin_provisioning => reserve(&file, len),
             _ => Ok(()),
@@ -168,21 +169,22 @@ impl FileWriter {
         if self.damaged {
             return Err(Error::Corrupt(text(draft)));
         }
-        let failed = |error| self.shared.outcome(draft, error);
+        let failed = |error| self.shared.outcome_of_draft(draft, error);
         // Cuts off what was reserved too much; adds what is a hole at the end.
         self.file.set_len(self.len).map_err(failed)?;
+        // Before the mode, which may take the right to do so away.
+        mark::set(&self.file, self.attempt, self.can).map_err(failed)?;
         if let Some(mode) = self.shared.file_perm {
             let done = self.file.set_permissions(Permissions::from_mode(mode));
             if let Err(error) = done {
                 warn!(path = %draft.display(), %error, "Left the mode of an image's file as it was");
             }
         }
-        mark::set(&self.file, self.attempt, self.can).map_err(failed)?;
         self.file.sync_all().map_err(failed)?;
         self.rename()
             .map_err(|error| match Errno::from_io_error(&error) {
                 Some(Errno::EXIST) => Error::AlreadyExists(text(published)),
-                _ => self.shared.outcome(draft, error),
+                _ => self.shared.outcome_of_draft(draft, error),
             })?;
         let durable = sync_parent(published).and_then(|()| sync_parent(draft));
         if let Err(error) = durable {
@@ -271,6 +273,27 @@ mod tests {
             file::{Config, FileIo, FileStore},
         },
     };
+
+    /// An unmounted filesystem is no attempt that somebody else has ended.
+    #[tokio::test]
+    async fn a_directory_that_is_gone_is_no_lost_lease() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::in_dir(dir.path());
+        let store = FileStore::open(StoreId::new("file"), config, FileIo::Threads).unwrap();
+        let image = ImageId::random();
+        let intent = store.intend(&image, Attempt::random(), None).await.unwrap();
+        let mut writer = store.writer(&intent, None).await.unwrap();
+        writer.write(Chunk::new(Bytes::from("some"))).await.unwrap();
+        std::fs::remove_file(&intent.object).unwrap();
+        let ended = writer.commit().await.unwrap_err();
+        assert!(matches!(ended, Error::NotFound(_)), "{ended:?}");
+        let begun = store.writer(&intent, None).await.unwrap();
+        std::fs::remove_dir_all(Path::new(&intent.object).parent().unwrap()).unwrap();
+        let committed = begun.commit().await.unwrap_err();
+        assert!(matches!(committed, Error::Unavailable(_)), "{committed:?}");
+        let opened = store.writer(&intent, None).await.err();
+        assert!(matches!(opened, Some(Error::Unavailable(_))), "{opened:?}");
+    }
 
     /// The disk takes nothing any more, which is heard of only after the write was accepted.
     #[tokio::test]

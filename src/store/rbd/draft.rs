@@ -101,7 +101,7 @@ pub(in crate::store) struct Draft {
     image: Mutex<Option<Image>>,
     /// Held by what creates, publishes or removes. Each is a task of its own: a caller that has
     /// gone away must not leave half of it to be found later.
-    pub(in crate::store) gate: tokio::sync::Mutex<()>,
+    pub(in crate::store) gate: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Drafts {
@@ -114,7 +114,7 @@ impl Drafts {
         let draft = Arc::new(Draft {
             names,
             image: Mutex::default(),
-            gate: tokio::sync::Mutex::default(),
+            gate: Arc::default(),
         });
         open.insert(draft.names.draft.clone(), draft.clone());
         Ok(draft)

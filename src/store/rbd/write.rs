@@ -110,9 +110,11 @@ impl Writer for RbdWriter {
 }
 
 async fn create(shared: Arc<Shared>, draft: Arc<Draft>, size_bytes: Option<u64>) -> Result<Extent> {
-    let _gate = draft.gate.lock().await;
+    // Held as long as the call lasts, also when nobody waits for it any more.
+    let gate = Arc::new(draft.gate.clone().lock_owned().await);
     let (names, config) = (draft.names.clone(), shared.config.clone());
     let create = move |pool: &Pool| {
+        let _gate = &gate;
         if pool.image_id(&names.published)?.is_some() {
             return Ok(None);
         }
@@ -126,7 +128,7 @@ async fn create(shared: Arc<Shared>, draft: Arc<Draft>, size_bytes: Option<u64>)
         && error.outcome() == Some(Outcome::Blocklisted)
     {
         // By whoever took an earlier upload over. The next connection is not.
-        created = link.call(link.patience, create).await;
+        created = link.call(link.patience, create.clone()).await;
     }
     let failed = match created {
         Ok(Some((image, size, features))) => {
@@ -139,6 +141,10 @@ async fn create(shared: Arc<Shared>, draft: Arc<Draft>, size_bytes: Option<u64>)
             });
         }
         Ok(None) => Error::AlreadyExists(draft.names.published.clone()),
+        // It may be made yet: whoever discards the attempt waits for that at the gate.
+        Err(failure @ Failure::TooLong) => {
+            return Err(shared.outcome(&draft.names.draft, failure));
+        }
         Err(failure) => match shared.outcome(&draft.names.draft, failure) {
             Error::NotFound(_) => shared.backend_error("there is no pool for the data"),
             other => other,

@@ -39,12 +39,19 @@ impl PartSizes {
 
     /// The size of the next part, after so many with so many bytes, of an object of a declared size.
     pub(super) fn next_bytes(&self, parts: u32, bytes: u64, declared: Option<u64>) -> u64 {
-        let left = u64::from(PARTS_MAX.saturating_sub(parts).max(1));
-        let fair = match declared.and_then(|declared| declared.checked_sub(bytes)) {
-            Some(rest) => rest.div_ceil(left),
-            None => bytes / GROWTH,
+        let fair = match declared.is_some_and(|declared| declared >= bytes) {
+            true => self.needed_bytes(parts, bytes, declared),
+            false => chunks(bytes / GROWTH),
         };
-        chunks(fair).clamp(self.least_bytes, self.most_bytes)
+        fair.clamp(self.least_bytes, self.most_bytes)
+    }
+
+    /// The least that the next part may be, however short memory is: smaller ones would not suffice for what is to
+    /// come.
+    pub(super) fn needed_bytes(&self, parts: u32, bytes: u64, declared: Option<u64>) -> u64 {
+        let left = u64::from(PARTS_MAX.saturating_sub(parts).max(1));
+        let rest = declared.map_or(0, |declared| declared.saturating_sub(bytes));
+        chunks(rest.div_ceil(left)).clamp(PART_BYTES_MIN as u64, self.most_bytes)
     }
 }
 
@@ -79,6 +86,23 @@ mod tests {
         for bytes in [157 * GIB, 500 * GIB, sizes.capacity_bytes()] {
             assert!(count(sizes, bytes, Some(bytes)).0 <= PARTS_MAX);
         }
+    }
+
+    #[test]
+    fn a_known_size_fits_also_into_the_least_parts() {
+        let sizes = PartSizes::of_share(128 * MIB);
+        for bytes in [1, 49 * GIB, 60 * GIB, 500 * GIB, sizes.capacity_bytes()] {
+            let (mut parts, mut sent) = (0, 0);
+            let first = sizes.needed_bytes(0, 0, Some(bytes));
+            while sent < bytes {
+                let next = sizes.needed_bytes(parts, sent, Some(bytes));
+                assert!(next <= first, "an upload is admitted with the first");
+                sent += next;
+                parts += 1;
+            }
+            assert!(parts <= PARTS_MAX, "{bytes}");
+        }
+        assert_eq!(sizes.needed_bytes(7, GIB, None), PART_BYTES_MIN as u64);
     }
 
     #[test]

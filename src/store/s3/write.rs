@@ -21,7 +21,7 @@ use super::{
     Error, Result, Shared,
     delete::{in_time, remove_attempt},
     draft::{Draft, Trace},
-    parts::{PART_BYTES_MIN, PARTS_MAX},
+    parts::PARTS_MAX,
 };
 use crate::{
     buf::{AtRest, Chunk},
@@ -137,7 +137,9 @@ impl Writer for S3Writer {
     }
 
     async fn spill(&mut self) -> Result<()> {
-        match self.gathered_bytes >= PART_BYTES_MIN as u64 {
+        let sizes = &self.attempt.shared.sizes;
+        let sent = self.end - self.gathered_bytes;
+        match self.gathered_bytes >= sizes.needed_bytes(self.parts, sent, self.declared) {
             true => self.send().await,
             false => Ok(()),
         }

@@ -17,6 +17,7 @@ use super::{
     draft::{Draft, Names, SEGMENTS_MAX},
 };
 use crate::{
+    base::limits::MIB,
     buf::{AtRest, Chunk},
     client::swift::{self, Content},
     store::{Published, Writer},
@@ -36,6 +37,8 @@ pub(super) struct SwiftWriter {
     draft: Arc<Draft>,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
+    /// A segment that is not the last has so many, however short memory is.
+    least_bytes: usize,
     /// Segments that were sent.
     segments: u32,
     len: u64,
@@ -46,7 +49,11 @@ pub(super) struct SwiftWriter {
 
 impl SwiftWriter {
     /// Enters the attempt, and sees to the container.
-    pub(super) async fn open(shared: Arc<Shared>, names: Names) -> Result<Self> {
+    pub(super) async fn open(
+        shared: Arc<Shared>,
+        names: Names,
+        least_bytes: usize,
+    ) -> Result<Self> {
         let draft = shared.drafts.enter(&names)?;
         if let Err(error) = prepare(&shared, &names).await {
             shared.drafts.leave(&names);
@@ -58,6 +65,7 @@ impl SwiftWriter {
             draft,
             gathered: Vec::new(),
             gathered_bytes: 0,
+            least_bytes,
             segments: 0,
             len: 0,
             in_flight: JoinSet::new(),
@@ -171,7 +179,10 @@ impl Writer for SwiftWriter {
     }
 
     async fn spill(&mut self) -> Result<()> {
-        self.send().await
+        match self.gathered_bytes >= self.least_bytes {
+            true => self.send().await,
+            false => Ok(()),
+        }
     }
 
     async fn commit(mut self: Box<Self>) -> Result<Published> {
@@ -196,6 +207,15 @@ impl Writer for SwiftWriter {
             delete::discard(&self.shared, &self.names).await
         });
         removing.await.expect("removing does not panic")
+    }
+}
+
+/// What each segment of an object of that size must have, so that they are not too many; 0 where a buffer is enough.
+pub(super) fn least_bytes(size_bytes: u64, segment_bytes: usize) -> usize {
+    let least = size_bytes.div_ceil(u64::from(SEGMENTS_MAX));
+    match usize::try_from(least.next_multiple_of(MIB as u64)) {
+        Ok(least) if least <= MIB => 0,
+        least => least.unwrap_or(usize::MAX).min(segment_bytes),
     }
 }
 
@@ -250,5 +270,20 @@ async fn refuse_taken(shared: &Shared, names: &Names) -> Result<()> {
     match removed.await {
         Ok(()) | Err(swift::Error::NotFound) => Ok(()),
         Err(error) => Err(shared.outcome(&names.object, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_large_object_has_a_least_segment() {
+        const GIB: u64 = 1024 * MIB as u64;
+        let least = |size_bytes| least_bytes(size_bytes, 16 * MIB);
+        assert_eq!([least(0), least(GIB), least(97 * GIB)], [0; 3]);
+        assert_eq!(least(98 * GIB), 2 * MIB);
+        assert_eq!(least(1000 * GIB), 11 * MIB);
+        assert_eq!(least(10_000 * GIB), 16 * MIB);
     }
 }

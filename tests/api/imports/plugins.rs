@@ -1,6 +1,6 @@
 //! Plugins between the source and the stores: real files of `qemu-img`, packed by Python.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command, time::Duration};
 
 use fresnel::{
     api,
@@ -15,9 +15,11 @@ use serde_json::{Value, json};
 use super::{app_with, direct, import, md5, task};
 use crate::support::{
     app::TestApp,
-    lab,
+    lab, wait_until,
     web::{Faulty, Then},
 };
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const DISK_LEN: usize = 3 << 20;
 
@@ -60,7 +62,9 @@ impl Plugged {
     #[track_caller]
     fn settled(&self, image: &str, body: &Value) -> Value {
         let shown = import(&self.app, image, body);
-        assert_eq!(self.scratch.path().read_dir().unwrap().count(), 0);
+        // A thread that may wait removes them.
+        let is_empty = || self.scratch.path().read_dir().unwrap().count() == 0;
+        assert!(wait_until(PATIENCE, is_empty), "files of the import stay");
         shown
     }
 
