@@ -118,6 +118,8 @@ impl Keyring {
     /// A new file in the directory, all of it or nothing.
     fn add(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let draft = self.folder.join(format!(".{name}.{}", std::process::id()));
+        // Of a process that had our number and died. It may be the key itself under its second name.
+        fs::remove_file(&draft).or_else(gone)?;
         let written = write_new(&draft, bytes).and_then(|()| {
             // A link refuses to replace.
             fs::hard_link(&draft, self.folder.join(name))?;
@@ -165,16 +167,32 @@ impl Keyring {
     /// # Errors
     /// An id that is none or has no key, and the filesystem's.
     pub fn delete(&self, id: &str) -> io::Result<()> {
-        let path = self.key(&checked(id).map_err(|_| missing(id))?);
-        let mut file = match OpenOptions::new().write(true).open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(id)),
-            file => file?,
-        };
-        let len = file.metadata()?.len().min(KEY_BYTES_MAX as u64);
-        file.write_all(&[0; KEY_BYTES_MAX][..len as usize])?;
-        file.sync_all()?;
-        fs::remove_file(&path)?;
+        let id = checked(id).map_err(|_| missing(id))?;
+        let path = self.key(&id);
+        for draft in self.drafts(&id)? {
+            erase(&draft).or_else(gone)?;
+        }
+        erase(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => missing(&id),
+            _ => error,
+        })?;
         fs::remove_file(path.with_extension("image")).or_else(gone)
+    }
+
+    /// What imports left that died: the key is in it too.
+    fn drafts(&self, id: &str) -> io::Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let start = format!(".{id}.key.");
+        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+        let is_draft = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with(&start))
+        };
+        let paths = paths.collect::<io::Result<Vec<_>>>()?;
+        Ok(paths.into_iter().filter(is_draft).collect())
     }
 
     fn key(&self, id: &str) -> PathBuf {
@@ -201,6 +219,15 @@ fn write_new(path: &Path, passphrase: &[u8]) -> io::Result<()> {
         .open(path)?;
     file.write_all(passphrase)?;
     file.sync_all()
+}
+
+/// Removes a file with a key in it, which is overwritten before.
+fn erase(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    let len = file.metadata()?.len().min(KEY_BYTES_MAX as u64);
+    file.write_all(&[0; KEY_BYTES_MAX][..len as usize])?;
+    file.sync_all()?;
+    fs::remove_file(path)
 }
 
 fn gone(error: io::Error) -> io::Result<()> {
@@ -373,6 +400,20 @@ mod tests {
         keyring.delete(ID).unwrap();
         assert_eq!(read(&keyring.folder, ID, &KEY), Err(Error::NotFound));
         assert!(keyring.delete(ID).is_err() && keyring.keys().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_a_dead_import_left_is_in_nobodys_way_and_goes_with_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let keyring = Keyring::new(folder.path().join("keyring"));
+        keyring.import(ID, b"other").unwrap();
+        keyring.delete(ID).unwrap();
+        let draft = |process: u32| keyring.folder.join(format!(".{ID}.key.{process}"));
+        fs::write(draft(std::process::id()), "hunter2").unwrap();
+        keyring.import(ID, b"hunter2").unwrap();
+        fs::write(draft(0), "hunter2").unwrap();
+        keyring.delete(ID).unwrap();
+        assert_eq!(fs::read_dir(&keyring.folder).unwrap().count(), 0);
     }
 
     #[tokio::test]
