@@ -297,12 +297,14 @@ fn from_files(
 }
 
 fn data_settings(fresnel: &fresnel::Fresnel) -> crate::data::Settings {
+    let admission_wait = Duration::from_secs(fresnel.admission_wait_seconds.into());
     crate::data::Settings {
-        admission_wait: Duration::from_secs(fresnel.admission_wait_seconds.into()),
+        admission_wait,
         min_rate_bytes_per_second: fresnel.min_rate_bytes_per_second.into(),
         lag_max: Duration::from_secs(fresnel.target_lag_seconds.into()),
         vault: crate::data::encrypt::Settings {
             memory_kib_max: fresnel.key_derivation_memory_mib * 1024,
+            wait: admission_wait,
         },
     }
 }

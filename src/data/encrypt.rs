@@ -276,13 +276,15 @@ impl Header {
 
     /// Of all derivations that a wrong passphrase costs. A slot that is beyond its own limits is never tried.
     fn work(&self) -> u64 {
-        let digest = &self.digest;
-        let digest = digest.kdf.work(digest.value.len());
-        let tried = self.slots.iter();
-        let tried = tried.filter(|slot| slot.kdf.check(u32::MAX).is_ok());
-        let work = tried.map(|slot| slot.kdf.work(slot.area_key_bytes));
-        // Within those limits a slot has less than 2^39 steps.
-        work.map(|slot| slot + digest).sum()
+        let tried =
+            (0..self.slots.len()).filter(|slot| self.slots[*slot].kdf.check(u32::MAX).is_ok());
+        tried.map(|slot| self.slot_work(slot)).sum()
+    }
+
+    /// Of a slot that is tried, which is less than 2^39 steps within its limits.
+    fn slot_work(&self, slot: usize) -> u64 {
+        let (slot, digest) = (&self.slots[slot], &self.digest);
+        slot.kdf.work(slot.area_key_bytes) + digest.kdf.work(digest.value.len())
     }
 
     /// The volume's key, if the passphrase opens that slot, whose area's bytes these are; they are of no

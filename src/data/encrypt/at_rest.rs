@@ -47,7 +47,7 @@ impl EncryptedStore {
         vault: Vault,
         admission_wait: Duration,
     ) -> Self {
-        let gathers = vec![(inner.id().clone(), inner.gathers_bytes())];
+        let gathers = vec![(inner.id().clone(), inner.gathers_bytes(None))];
         Self {
             pool: Pool::with_gathering(MEMORY_BYTES, gathers),
             seal: Seal {
@@ -99,10 +99,12 @@ impl Store for EncryptedStore {
     }
 
     async fn writer(&self, intent: &Intent, size_bytes: Option<u64>) -> Result<Box<dyn Writer>> {
-        let memory = self.pool.admit(self.id(), self.admission_wait).await;
-        let memory = memory.map_err(|_| Error::NoBuffers)?;
+        // First: nobody waits for a derivation with buffers in hand.
         let begun = Cipher::begin(&self.seal, &self.vault).await;
-        let (cipher, head) = begun.map_err(|refusal| corrupt(&intent.object, &refusal))?;
+        let (cipher, head) = begun.map_err(of_store)?;
+        let (gathers, wait) = (self.gathers_bytes(size_bytes), self.admission_wait);
+        let memory = self.pool.admit_gathering(self.id(), gathers, wait).await;
+        let memory = memory.map_err(|_| Error::NoBuffers)?;
         let inner = self.inner.writer(intent, size_bytes.map(object_bytes));
         Ok(Box::new(EncryptingWriter {
             inner: inner.await?,
@@ -114,8 +116,8 @@ impl Store for EncryptedStore {
         }))
     }
 
-    fn gathers_bytes(&self) -> usize {
-        self.inner.gathers_bytes()
+    fn gathers_bytes(&self, size_bytes: Option<u64>) -> usize {
+        self.inner.gathers_bytes(size_bytes.map(object_bytes))
     }
 
     async fn reader(&self, url: &str, range: ByteRange, memory: Claim) -> Result<Box<dyn Reader>> {

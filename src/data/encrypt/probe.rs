@@ -7,7 +7,7 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::{Format, Header, Refusal, START_BYTES, Vault, version};
-use crate::base::secret::Passphrase;
+use crate::{base::secret::Passphrase, data::Error};
 
 /// What a container must be.
 #[derive(Clone, Debug)]
@@ -160,7 +160,19 @@ impl Probe {
     ) -> State {
         let passphrase = self.check.passphrase.as_ref();
         let passphrase = passphrase.expect("slots are looked at only with one");
-        match self.vault.open(&header, number, passphrase, area).await {
+        let opened = match self.vault.turn(&header, number).await {
+            Ok(turn) => {
+                self.vault
+                    .open(turn, &header, number, passphrase, area)
+                    .await
+            }
+            Err(Error::Locked(refusal)) => Err(refusal),
+            // Bytes that are half here are not given up for want of a check.
+            Err(_) => Err(Refusal::Unsupported(
+                "its derivation while others take so long",
+            )),
+        };
+        match opened {
             Ok(Some(_)) => return State::Judged(Ok(Some(header))),
             Ok(None) => {}
             Err(refusal) => untried = Some(refusal),

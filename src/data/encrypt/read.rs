@@ -125,7 +125,7 @@ impl Sealed for Container<'_> {
 /// The volume of a stored container, by its passphrase.
 ///
 /// # Errors
-/// [`Error::Locked`] when it cannot be unlocked, and those of its bytes.
+/// [`Error::Locked`] when it cannot be unlocked, [`Error::Busy`] where too many derive keys, and those of its bytes.
 pub(super) async fn unlock(
     stored: &dyn Sealed,
     vault: &Vault,
@@ -136,19 +136,40 @@ pub(super) async fn unlock(
     if len > bytes.len() {
         bytes = read(stored, 0, len).await?;
     }
-    let lock = vault.lock(&bytes, passphrase);
-    if let Some(volume) = vault.unlocked(lock) {
+    let lock = vault.lock(&[&bytes], passphrase);
+    if let Some(Some(volume)) = vault.known(lock) {
         return Ok(volume);
     }
     let header = Header::parse(&bytes).map_err(Error::Locked)?;
     let header = Arc::new(header);
     let mut refusal = Refusal::WrongKey;
     for (number, slot) in header.slots.iter().enumerate() {
+        let turn = match vault.turn(&header, number).await {
+            Ok(turn) => turn,
+            Err(Error::Locked(untried)) => {
+                refusal = untried;
+                continue;
+            }
+            Err(busy) => return Err(busy),
+        };
+        // Somebody else may have unlocked it while we waited.
+        if let Some(Some(volume)) = vault.known(lock) {
+            return Ok(volume);
+        }
+        // Only now: nobody holds an area while he waits.
         let area = read(stored, slot.area.offset, slot.area.len as usize).await?;
         let area = Zeroizing::new(area);
-        match vault.open(&header, number, passphrase, area).await {
-            Ok(Some(volume)) => return Ok(vault.keep(lock, volume)),
-            Ok(None) => {}
+        let of_slot = vault.lock(&[&bytes, &number.to_le_bytes(), &area], passphrase);
+        if vault.known(of_slot).is_some() {
+            continue;
+        }
+        match vault.open(turn, &header, number, passphrase, area).await {
+            Ok(Some(volume)) => {
+                let volume = Arc::new(volume);
+                vault.keep(lock, Some(volume.clone()));
+                return Ok(volume);
+            }
+            Ok(None) => vault.keep(of_slot, None),
             Err(untried) => refusal = untried,
         }
     }
@@ -260,9 +281,12 @@ pub(super) struct Decrypting {
 #[async_trait]
 impl Reader for Decrypting {
     async fn next(&mut self) -> store::Result<Option<Piece>> {
+        let mut begun_now = false;
+        // What is finished waits for nothing but one chunk whose bytes are at hand already.
         while self.left_sealed_bytes > 0
             && self.ahead.len() < AHEAD_CHUNKS
-            && self.ahead.front().is_none_or(|first| !first.is_finished())
+            && (self.ahead.front().is_none_or(|first| !first.is_finished())
+                || (self.part.is_some() && !begun_now))
         {
             let buffer = match self.memory.try_buffer() {
                 Some(buffer) => buffer,
@@ -272,6 +296,7 @@ impl Reader for Decrypting {
             };
             let begun = self.begin(buffer).await?;
             self.ahead.push_back(begun);
+            begun_now = true;
         }
         let Some(first) = self.ahead.pop_front() else {
             return Ok(None);
@@ -306,7 +331,7 @@ impl Decrypting {
             offset: payload.offset_bytes + first,
             len: range.end().next_multiple_of(sector_bytes) - first,
         };
-        let inner = stored.open(sealed).await?;
+        let inner = stored.open(sealed).await?.for_reading();
         Ok(Self {
             store: inner.store().clone(),
             inner,

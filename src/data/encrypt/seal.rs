@@ -7,8 +7,13 @@ use openssl::{
 };
 use tokio::task::spawn_blocking;
 
-use super::{Direction, Format, Refusal, Vault, Volume, sectors::Sectors};
-use crate::{base::secret::Passphrase, buf::Buffer, model::HashAlgorithm};
+use super::{Direction, Format, Vault, Volume, sectors::Sectors};
+use crate::{
+    base::secret::Passphrase,
+    buf::Buffer,
+    data::{Error, Result},
+    model::HashAlgorithm,
+};
 
 /// More than what a last sector can lack.
 const ZEROES: [u8; 4096] = [0; 4096];
@@ -54,11 +59,12 @@ impl Cipher {
     /// Begins a container; gives the start of it, which [`Sealer::fill`] follows up to [`Format::head_bytes`].
     ///
     /// # Errors
-    /// [`Refusal::Damaged`], which does not happen.
-    pub(super) async fn begin(seal: &Seal, vault: &Vault) -> Result<(Self, Vec<u8>), Refusal> {
-        let made = vault.make(seal.format, seal.passphrase.clone()).await;
+    /// [`Error::Busy`] where too many derive keys.
+    pub(super) async fn begin(seal: &Seal, vault: &Vault) -> Result<(Self, Vec<u8>)> {
+        let made = vault.make(seal.format, seal.passphrase.clone()).await?;
+        let sectors = made.volume.sectors(Direction::Encrypt);
         let cipher = Self {
-            sectors: made.volume.sectors(Direction::Encrypt)?,
+            sectors: sectors.map_err(Error::Container)?,
             volume: made.volume,
             payload_bytes: 0,
         };
@@ -85,16 +91,16 @@ impl Sealer {
     /// Begins a container; gives the start of it, which [`Sealer::fill`] follows up to [`Format::head_bytes`].
     ///
     /// # Errors
-    /// [`Refusal::Damaged`], which does not happen.
+    /// [`Error::Busy`] where too many derive keys.
     pub async fn begin(
         seal: &Seal,
         vault: &Vault,
         signed: Option<HashAlgorithm>,
-    ) -> Result<(Self, Vec<u8>), Refusal> {
+    ) -> Result<(Self, Vec<u8>)> {
         let (cipher, head) = Cipher::begin(seal, vault).await?;
         let hasher = |algorithm: HashAlgorithm| {
             let digest = MessageDigest::from_name(algorithm.as_str());
-            let hasher = digest.map(Hasher::new).and_then(Result::ok);
+            let hasher = digest.map(Hasher::new).and_then(std::result::Result::ok);
             hasher.expect("OpenSSL has what images are signed with")
         };
         let sealer = Self {

@@ -1,4 +1,5 @@
-//! What keys cost: derivations a few at a time, and volumes that were unlocked a moment ago.
+//! What keys cost: derivations a few at a time, those that take long behind each other and in nobody else's way,
+//! and what came of them a moment ago.
 
 use std::{
     fmt,
@@ -7,30 +8,44 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, sync::Semaphore, task::spawn_blocking, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
 use zeroize::Zeroizing;
 
 use super::{Format, Header, Made, Refusal, Volume, random};
-use crate::base::secret::Passphrase;
+use crate::{
+    base::secret::Passphrase,
+    data::{Error, Result},
+};
 
-/// Derivations at once. One that takes memory is alone.
+/// Derivations at once, of either kind. One that takes memory is alone among those that take long.
 const DERIVATIONS_MAX: u32 = 2;
-/// Volumes that stay unlocked, each some 200 bytes.
-const VOLUMES_MAX: usize = 256;
+/// Steps of a slot ([`Kdf::work`](super::kdf::Kdf::work)) that are done quickly, some 0.7 seconds of one core: no
+/// container that we make takes more, but for Argon2's.
+const QUICK_WORK_MAX: u64 = 2_000_000;
+/// Outcomes that are remembered, each some 200 bytes.
+const KNOWN_MAX: usize = 256;
 /// For how long at most.
-const UNLOCKED_FOR: Duration = Duration::from_secs(60);
+const KNOWN_FOR: Duration = Duration::from_secs(60);
 
 /// What the operator decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// KiB that a header's derivation may take, beside the pool.
     pub memory_kib_max: u32,
+    /// How long one waits for its turn before [`Error::Busy`].
+    pub wait: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             memory_kib_max: 64 * 1024,
+            wait: Duration::from_secs(30),
         }
     }
 }
@@ -43,121 +58,153 @@ pub struct Vault {
 
 struct Shared {
     settings: Settings,
-    derivations: Arc<Semaphore>,
-    unlocked: Mutex<Vec<Unlocked>>,
+    quick: Arc<Semaphore>,
+    slow: Arc<Semaphore>,
+    known: Mutex<Vec<Known>>,
     /// Digests of headers and passphrases are of no use to whoever sees them.
     salt: Zeroizing<Vec<u8>>,
 }
 
-/// A header and a passphrase that opens it.
+/// A passphrase and what it was tried on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lock([u8; 32]);
 
-struct Unlocked {
+/// The right to derive one key.
+pub(super) struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
+
+struct Known {
     lock: Lock,
-    volume: Arc<Volume>,
+    /// None: the passphrase does not open it.
+    volume: Option<Arc<Volume>>,
     until: Instant,
 }
 
 impl Vault {
     /// An empty one.
     pub fn new(settings: Settings) -> Self {
+        let [quick, slow] = [(); 2].map(|()| Arc::new(Semaphore::new(DERIVATIONS_MAX as usize)));
         Self {
             shared: Arc::new(Shared {
                 settings,
-                derivations: Arc::new(Semaphore::new(DERIVATIONS_MAX as usize)),
-                unlocked: Mutex::default(),
+                quick,
+                slow,
+                known: Mutex::default(),
                 salt: random(32),
             }),
         }
     }
 
     /// A new container.
-    pub(super) async fn make(&self, format: Format, passphrase: Passphrase) -> Made {
+    ///
+    /// # Errors
+    /// [`Error::Busy`].
+    pub(super) async fn make(&self, format: Format, passphrase: Passphrase) -> Result<Made> {
         let takes_memory = format.takes_memory(passphrase.is_random());
+        let turn = match takes_memory {
+            true => self.wait(&self.shared.slow, DERIVATIONS_MAX).await?,
+            false => self.wait(&self.shared.quick, 1).await?,
+        };
         let work = move || format.make(passphrase.expose(), passphrase.is_random());
-        self.derive(takes_memory, work).await
+        Ok(derive(turn, work).await)
+    }
+
+    /// The right to try a passphrase on a slot.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where we do not do what the slot asks for, [`Error::Busy`].
+    pub(super) async fn turn(&self, header: &Header, slot: usize) -> Result<Turn> {
+        let kdf = &header.slots[slot].kdf;
+        let checked = kdf.check(self.shared.settings.memory_kib_max);
+        checked.map_err(Error::Locked)?;
+        match header.slot_work(slot) {
+            _ if kdf.memory_kib() > 0 => self.wait(&self.shared.slow, DERIVATIONS_MAX).await,
+            work if work > QUICK_WORK_MAX => self.wait(&self.shared.slow, 1).await,
+            _ => self.wait(&self.shared.quick, 1).await,
+        }
     }
 
     /// The volume, if the passphrase opens that slot, whose area's bytes these are.
+    ///
+    /// # Errors
+    /// [`Refusal::Unsupported`] for want of memory.
     pub(super) async fn open(
         &self,
+        turn: Turn,
         header: &Arc<Header>,
         slot: usize,
         passphrase: &Passphrase,
         mut area: Zeroizing<Vec<u8>>,
     ) -> Result<Option<Volume>, Refusal> {
-        let kdf = &header.slots[slot].kdf;
-        kdf.check(self.shared.settings.memory_kib_max)?;
-        let takes_memory = kdf.memory_kib() > 0;
         let (header, passphrase) = (header.clone(), passphrase.clone());
         let work = move || header.open(&header.slots[slot], passphrase.expose(), &mut area);
-        self.derive(takes_memory, work).await
+        derive(turn, work).await
     }
 
-    /// On a thread that may compute, in its turn, which lasts as long as the work does, also when nobody waits
-    /// for it any more.
-    async fn derive<T: Send + 'static>(
-        &self,
-        takes_memory: bool,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> T {
-        let permits = if takes_memory { DERIVATIONS_MAX } else { 1 };
-        let derivations = self.shared.derivations.clone();
-        let turn = derivations.acquire_many_owned(permits).await;
-        let turn = turn.expect("it is never closed");
-        let done = spawn_blocking(move || {
-            let done = work();
-            drop(turn);
-            done
-        });
-        done.await
-            .expect("deriving does not panic, and is not cancelled")
+    async fn wait(&self, derivations: &Arc<Semaphore>, permits: u32) -> Result<Turn> {
+        let turn = derivations.clone().acquire_many_owned(permits);
+        let turn = timeout(self.shared.settings.wait, turn).await;
+        let turn = turn.map_err(|_| Error::Busy)?;
+        Ok(Turn {
+            _permit: turn.expect("it is never closed"),
+        })
     }
 
-    pub(super) fn lock(&self, header: &[u8], passphrase: &Passphrase) -> Lock {
+    /// Of a passphrase and the parts of what it is to open.
+    pub(super) fn lock(&self, parts: &[&[u8]], passphrase: &Passphrase) -> Lock {
         let salt = <&[u8; 32]>::try_from(self.shared.salt.as_slice());
         let mut hasher = blake3::Hasher::new_keyed(salt.expect("it has 32 bytes"));
-        hasher.update(&(header.len() as u64).to_le_bytes());
-        hasher.update(header);
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
         hasher.update(passphrase.expose());
         Lock(hasher.finalize().into())
     }
 
-    /// A volume that was unlocked a moment ago.
-    pub(super) fn unlocked(&self, lock: Lock) -> Option<Arc<Volume>> {
-        let mut unlocked = self.shared.unlocked.lock();
-        unlocked.retain(|one| one.until > Instant::now());
-        let found = unlocked.iter().find(|one| one.lock == lock);
+    /// What was learned a moment ago: a volume, or that there is none to be had.
+    pub(super) fn known(&self, lock: Lock) -> Option<Option<Arc<Volume>>> {
+        let mut known = self.shared.known.lock();
+        known.retain(|one| one.until > Instant::now());
+        let found = known.iter().find(|one| one.lock == lock);
         found.map(|one| one.volume.clone())
     }
 
-    /// Keeps a volume for a moment, in place of the one that has been here longest. Must be called within
-    /// a runtime.
-    pub(super) fn keep(&self, lock: Lock, volume: Volume) -> Arc<Volume> {
-        let volume = Arc::new(volume);
-        let mut unlocked = self.shared.unlocked.lock();
-        unlocked.retain(|one| one.lock != lock);
-        if unlocked.len() == VOLUMES_MAX {
-            unlocked.remove(0);
+    /// Remembers it for a moment, in place of what has been here longest. Must be called within a runtime.
+    pub(super) fn keep(&self, lock: Lock, volume: Option<Arc<Volume>>) {
+        let mut known = self.shared.known.lock();
+        known.retain(|one| one.lock != lock);
+        if known.len() == KNOWN_MAX {
+            known.remove(0);
         }
-        unlocked.push(Unlocked {
+        known.push(Known {
             lock,
-            volume: volume.clone(),
-            until: Instant::now() + UNLOCKED_FOR,
+            volume,
+            until: Instant::now() + KNOWN_FOR,
         });
         // Whether or not anybody comes again, the key goes.
         let shared = Arc::downgrade(&self.shared);
         Handle::current().spawn(expire(shared));
-        volume
     }
 }
 
+/// On a thread that may compute. The turn lasts as long as the work does, also when nobody waits for it any more.
+async fn derive<T: Send + 'static>(turn: Turn, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = spawn_blocking(move || {
+        let done = work();
+        drop(turn);
+        done
+    });
+    done.await
+        .expect("deriving does not panic, and is not cancelled")
+}
+
 async fn expire(shared: Weak<Shared>) {
-    tokio::time::sleep(UNLOCKED_FOR).await;
+    tokio::time::sleep(KNOWN_FOR).await;
     if let Some(shared) = shared.upgrade() {
-        let mut unlocked = shared.unlocked.lock();
-        unlocked.retain(|one| one.until > Instant::now());
+        let mut known = shared.known.lock();
+        known.retain(|one| one.until > Instant::now());
     }
 }
 
@@ -180,43 +227,54 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::data::encrypt::{
+        KeyDigest, Payload, Slot,
+        kdf::{Hash, Kdf},
+    };
 
     fn passphrase(number: u16) -> Passphrase {
         Passphrase::of_key(&number.to_be_bytes().repeat(16))
     }
 
-    async fn volume(vault: &Vault) -> Volume {
-        vault.make(Format::Luks1, passphrase(0)).await.volume
+    async fn volume(vault: &Vault) -> Arc<Volume> {
+        let made = vault.make(Format::Luks1, passphrase(0)).await;
+        Arc::new(made.unwrap().volume)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_unlocked_volume_is_forgotten_after_a_minute() {
+    async fn what_was_learned_is_forgotten_after_a_minute() {
         let vault = Vault::default();
-        let lock = vault.lock(b"header", &passphrase(1));
-        assert!(vault.unlocked(lock).is_none());
-        vault.keep(lock, volume(&vault).await);
-        assert!(vault.unlocked(lock).is_some());
-        let others = [(&b"header"[..], 2), (b"heade", 1), (b"other!", 1)];
-        for (header, number) in others {
-            let other = vault.lock(header, &passphrase(number));
-            assert!(vault.unlocked(other).is_none());
+        let lock = vault.lock(&[b"header"], &passphrase(1));
+        let wrong = vault.lock(&[b"header", b"area"], &passphrase(1));
+        assert!(vault.known(lock).is_none());
+        vault.keep(lock, Some(volume(&vault).await));
+        vault.keep(wrong, None);
+        assert!(vault.known(lock).is_some_and(|volume| volume.is_some()));
+        assert!(vault.known(wrong).is_some_and(|volume| volume.is_none()));
+        let others: [(&[&[u8]], u16); 4] = [
+            (&[b"header"], 2),
+            (&[b"heade"], 1),
+            (&[b"other!"], 1),
+            (&[b"headera", b"rea"], 1),
+        ];
+        for (parts, number) in others {
+            let other = vault.lock(parts, &passphrase(number));
+            assert!(vault.known(other).is_none());
         }
-        tokio::time::sleep(UNLOCKED_FOR + Duration::from_secs(1)).await;
-        assert!(vault.shared.unlocked.lock().is_empty(), "nobody came again");
+        tokio::time::sleep(KNOWN_FOR + Duration::from_secs(1)).await;
+        assert!(vault.shared.known.lock().is_empty(), "nobody came again");
     }
 
     #[tokio::test]
-    async fn of_too_many_volumes_the_oldest_goes() {
+    async fn of_too_much_the_oldest_goes() {
         let vault = Vault::default();
-        let lock = |number: usize| vault.lock(&number.to_be_bytes(), &passphrase(0));
-        let payload = volume(&vault).await.payload;
-        for number in 0..=VOLUMES_MAX {
-            let key = Zeroizing::new(vec![7; 64]);
-            vault.keep(lock(number), Volume { key, payload });
+        let lock = |number: usize| vault.lock(&[&number.to_be_bytes()], &passphrase(0));
+        for number in 0..=KNOWN_MAX {
+            vault.keep(lock(number), None);
         }
-        assert!(vault.unlocked(lock(0)).is_none());
-        assert!(vault.unlocked(lock(1)).is_some());
-        assert_eq!(vault.shared.unlocked.lock().len(), VOLUMES_MAX);
+        assert!(vault.known(lock(0)).is_none());
+        assert!(vault.known(lock(1)).is_some());
+        assert_eq!(vault.shared.known.lock().len(), KNOWN_MAX);
     }
 
     #[tokio::test]
@@ -225,18 +283,61 @@ mod tests {
         let (end, ended) = mpsc::channel::<()>();
         let (begin, begun) = mpsc::channel();
         let abandoned = tokio::spawn({
-            let vault = vault.clone();
+            let turn = vault
+                .wait(&vault.shared.slow, DERIVATIONS_MAX)
+                .await
+                .unwrap();
             let work = move || {
                 begin.send(()).unwrap();
                 ended.recv().unwrap_err();
             };
-            async move { vault.derive(true, work).await }
+            derive(turn, work)
         });
         spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
         abandoned.abort();
         assert!(abandoned.await.unwrap_err().is_cancelled());
-        assert_eq!(vault.shared.derivations.available_permits(), 0);
+        assert_eq!(vault.shared.slow.available_permits(), 0);
         drop(end);
-        vault.derive(true, || ()).await;
+        vault.wait(&vault.shared.slow, 1).await.unwrap();
+    }
+
+    /// A header with one slot of so many iterations.
+    fn header(iterations: u32) -> Header {
+        let kdf = |iterations| Kdf::Pbkdf2 {
+            hash: Hash::Sha256,
+            iterations,
+            salt: vec![0; 32],
+        };
+        Header {
+            format: Format::Luks1,
+            payload: Payload {
+                offset_bytes: 0,
+                len_bytes: None,
+                sector_bytes: 512,
+                tweak: 0,
+            },
+            key_bytes: 64,
+            slots: vec![Slot {
+                kdf: kdf(iterations),
+                hash: Hash::Sha256,
+                area: crate::model::ByteRange { offset: 0, len: 0 },
+                area_key_bytes: 64,
+            }],
+            digest: KeyDigest {
+                kdf: kdf(1000),
+                value: vec![0; 20],
+            },
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn headers_that_cost_much_hold_up_only_each_other_and_not_for_ever() {
+        let vault = Vault::default();
+        let (costly, cheap) = (header(10_000_000), header(600_000));
+        let _one = vault.turn(&costly, 0).await.unwrap();
+        let _two = vault.turn(&costly, 0).await.unwrap();
+        assert!(matches!(vault.turn(&costly, 0).await, Err(Error::Busy)));
+        drop(vault.turn(&cheap, 0).await.unwrap());
+        volume(&vault).await;
     }
 }

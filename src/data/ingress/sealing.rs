@@ -4,7 +4,7 @@ use super::{Intake, Line};
 use crate::{
     buf::Buffer,
     data::{
-        Encryption, Error, Plane, Result, WritePlan,
+        Encryption, Plane, Result, WritePlan,
         encrypt::{Format, Plain, Sealer},
         signature::Signature,
     },
@@ -26,8 +26,7 @@ impl Sealing {
             return Ok(None);
         };
         let signed = plan.signature.as_ref().map(Signature::digest);
-        let begun = Sealer::begin(seal, &plane.vault, signed).await;
-        let (sealer, head) = begun.map_err(Error::Container)?;
+        let (sealer, head) = Sealer::begin(seal, &plane.vault, signed).await?;
         Ok(Some(Self {
             format: seal.format,
             head,
