@@ -13,7 +13,8 @@
 //! whole, its image's own digest is looked at ([`Proof`]), and an entry that has another is gone.
 //!
 //! **Room** is taken chunk by chunk, before a chunk is written: entries are removed until both the
-//! limit and the free disk allow it ([`index`] says which), or the rest of the image is not cached.
+//! limit and the free disk allow it ([`index`] says which), or the rest of the image is not cached. An
+//! entry is two open files, so that there are no more of them than half of the process's descriptors.
 //! An entry that somebody reads is not removed for room; one that is removed all the same is read on
 //! by whoever reads it, and its room counts until then.
 
@@ -41,7 +42,10 @@ use std::{
 
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
-use rustix::fs::FlockOperation;
+use rustix::{
+    fs::FlockOperation,
+    process::{Resource, getrlimit},
+};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use tracing::{info, warn};
 
@@ -142,6 +146,7 @@ pub struct Verified {
 #[derive(Debug)]
 struct Shared {
     config: Config,
+    entries_max: usize,
     folder: Arc<Folder>,
     space: Space,
     index: Mutex<Index<Entry>>,
@@ -161,10 +166,10 @@ impl Cache {
     /// [`Error`].
     pub fn open(config: Config) -> Result<Self, Error> {
         let folder = Folder::new(config.dir.clone());
-        Self::open_folder(config, folder)
+        Self::open_folder(config, folder, entries_max())
     }
 
-    fn open_folder(config: Config, folder: Folder) -> Result<Self, Error> {
+    fn open_folder(config: Config, folder: Folder, entries_max: usize) -> Result<Self, Error> {
         let unusable = |source| Error::Dir {
             path: config.dir.clone(),
             source,
@@ -178,6 +183,7 @@ impl Cache {
             space: Space::new(&config),
             traffic: Traffic::new(config.fill_bytes_per_second),
             config,
+            entries_max,
             folder,
             index: Mutex::default(),
             fills: Arc::new(Semaphore::new(FILLS_MAX)),
@@ -263,19 +269,14 @@ impl Cache {
 
     /// What is whole and not proven.
     pub fn unproven(&self) -> Vec<Key> {
-        let entries = self.shared.all();
-        let open = |entry: &&Arc<Entry>| entry.is_whole() && !entry.is_proven();
-        entries
-            .iter()
-            .filter(open)
-            .map(|entry| entry.key.clone())
-            .collect()
+        let open = |entry: &Arc<Entry>| entry.is_whole() && !entry.is_proven();
+        let entries = self.shared.all().filter(open);
+        entries.map(|entry| entry.key.clone()).collect()
     }
 
     /// Every entry, in no order.
     pub fn entries(&self) -> Vec<Shown> {
-        let entries = self.shared.all();
-        entries.iter().map(|entry| Shown::of(entry)).collect()
+        self.shared.all().map(|entry| Shown::of(&entry)).collect()
     }
 
     /// Whether there is an entry of an image, with anything in it or nothing.
@@ -286,8 +287,7 @@ impl Cache {
 
     /// Whether all of an image is there.
     pub fn has(&self, image: &ImageId) -> bool {
-        let entries = self.shared.all();
-        let mut entries = entries.iter().filter(|entry| entry.key.image() == image);
+        let mut entries = self.shared.some(|key| key.image() == image);
         entries.any(|entry| entry.is_whole())
     }
 
@@ -298,20 +298,20 @@ impl Cache {
 
     /// Removes the entries of an image. Who reads one reads on. Blocks.
     pub fn remove(&self, image: &ImageId) -> Removed {
-        self.remove_if(|entry| entry.key.image() == image)
+        self.remove_each(self.shared.some(|key| key.image() == image))
     }
 
     /// Removes all entries. Blocks.
     pub fn clear(&self) -> Removed {
-        self.remove_if(|_| true)
+        self.remove_each(self.shared.all())
     }
 
     /// Removes entries that nobody fills and that have not grown for so long without being whole. Blocks.
     pub fn clean(&self, stall: Duration) -> Removed {
-        self.remove_if(|entry| {
+        self.remove_each(self.shared.all().filter(|entry| {
             let age = entry.times().modified.elapsed().unwrap_or_default();
             !entry.is_whole() && !entry.has_fills() && age >= stall
-        })
+        }))
     }
 
     /// Removes entries until the limit holds, which it does but for those that are read. Blocks.
@@ -340,9 +340,7 @@ impl Cache {
 
     /// Tells the disk what was filled since it was last told. Blocks.
     pub fn save(&self) {
-        // One after the other: an entry that somebody holds is not evicted.
-        let entries: Vec<Weak<Entry>> = self.shared.all().iter().map(Arc::downgrade).collect();
-        for entry in entries.iter().filter_map(Weak::upgrade) {
+        for entry in self.shared.all() {
             if let Err(error) = entry.save() {
                 warn!(image.id = %entry.key.image(), %error, "Could not sync an entry of the cache");
             }
@@ -367,13 +365,11 @@ impl Cache {
         }
     }
 
-    fn remove_if(&self, is_meant: impl Fn(&Entry) -> bool) -> Removed {
+    fn remove_each(&self, entries: impl Iterator<Item = Arc<Entry>>) -> Removed {
         let mut removed = Removed::default();
-        for entry in self.shared.all() {
-            if is_meant(&entry) {
-                removed.add(&entry);
-                self.shared.remove(&entry);
-            }
+        for entry in entries {
+            removed.add(&entry);
+            self.shared.remove(&entry);
         }
         removed
     }
@@ -382,17 +378,26 @@ impl Cache {
 impl Shared {
     /// What is on disk, the longest untouched first in line.
     fn load(self: &Arc<Self>) -> io::Result<()> {
+        let mut names = self.folder.names()?;
+        let surplus = names.len().saturating_sub(self.entries_max);
+        for (_, name) in names.drain(..surplus) {
+            warn!(
+                name,
+                "An entry of the cache is removed: so many files cannot be open"
+            );
+            self.folder.remove(&name)?;
+        }
         let mut found = Vec::new();
-        for name in self.folder.names()? {
+        for (modified, name) in names {
             match Files::open(&self.folder, &name) {
-                Ok((files, meta)) => found.push((self.folder.modified(&name)?, files, meta)),
-                Err(error) => {
+                Ok((files, meta)) => found.push((modified, files, meta)),
+                Err(error) if error.is_lost() => {
                     warn!(name, %error, "An entry of the cache cannot be used and is removed");
                     self.folder.remove(&name)?;
                 }
+                Err(error) => return Err(io::Error::other(format!("{name}: {error}"))),
             }
         }
-        found.sort_by_key(|(modified, _, _)| *modified);
         for (modified, files, meta) in found {
             let weak = Arc::downgrade(self);
             let entry = Entry::new(meta.key.clone(), meta.size_bytes, files, Some(&meta), weak);
@@ -442,7 +447,7 @@ impl Shared {
             counter!("fresnel_cache_requests_total", "outcome" => "bypass").increment(1);
             return None;
         }
-        let made = self.make_room(ENTRY_BYTES).and_then(|()| {
+        let made = self.make_place().and_then(|()| {
             Files::create(&self.folder, key, size_bytes)
                 .inspect_err(|_| self.space.give(ENTRY_BYTES))
         });
@@ -460,6 +465,16 @@ impl Shared {
             older.close();
         }
         Some(entry)
+    }
+
+    /// Takes an entry's own room, and two descriptors. Blocks.
+    fn make_place(&self) -> io::Result<()> {
+        while self.index.lock().len() >= self.entries_max {
+            if self.evict().is_none() {
+                return Err(io::Error::other("so many files cannot be open"));
+            }
+        }
+        self.make_room(ENTRY_BYTES)
     }
 
     /// Takes room, removing entries that nobody reads as far as it must. Blocks.
@@ -501,10 +516,26 @@ impl Shared {
         entry.close();
     }
 
-    fn all(&self) -> Vec<Arc<Entry>> {
-        let index = self.index.lock();
-        index.entries().map(|(_, entry)| entry.clone()).collect()
+    fn all(&self) -> impl Iterator<Item = Arc<Entry>> + use<> {
+        self.some(|_| true)
     }
+
+    /// What there is now under such keys, one after the other: an entry that somebody holds is not evicted.
+    fn some<F>(&self, is_meant: F) -> impl Iterator<Item = Arc<Entry>> + use<F>
+    where
+        F: Fn(&Key) -> bool,
+    {
+        let index = self.index.lock();
+        let meant = index.entries().filter(|(key, _)| is_meant(key));
+        let meant: Vec<Weak<Entry>> = meant.map(|(_, entry)| Arc::downgrade(entry)).collect();
+        meant.into_iter().filter_map(|entry| entry.upgrade())
+    }
+}
+
+/// As many as take half of the descriptors that the process may have; the others are for connections.
+fn entries_max() -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(descriptors / 4).unwrap_or(usize::MAX)
 }
 
 impl Removed {

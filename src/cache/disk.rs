@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read},
+    io::{self, IoSlice, Read},
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +14,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rustix::fs::FallocateFlags;
+use rustix::{fs::FallocateFlags, io::Errno};
 use uuid::Uuid;
 
 use super::{
@@ -22,6 +22,7 @@ use super::{
     key::KEY_DIGITS,
     meta::{self, Meta, Record, Seal},
 };
+use crate::model::ByteRange;
 
 /// What is cached is what users may not all read.
 const MODE: u32 = 0o600;
@@ -71,16 +72,36 @@ pub(super) enum Unusable {
     Name,
 }
 
+impl Unusable {
+    /// Whether the entry is at fault, and not this process or what it may do.
+    pub(super) fn is_lost(&self) -> bool {
+        match self {
+            Self::Io(error) => {
+                let is_damaged = error.raw_os_error() == Some(Errno::IO.raw_os_error());
+                is_damaged || error.kind() == io::ErrorKind::NotFound
+            }
+            Self::Meta(_) | Self::Long | Self::Size | Self::Name => true,
+        }
+    }
+}
+
 impl Files {
     /// Files for a new entry. No two have the same name, so that one which is being removed is in
     /// nobody's way.
     pub(super) fn create(dir: &Arc<Folder>, key: &Key, size_bytes: u64) -> io::Result<Self> {
         let own = Uuid::new_v4().simple().to_string();
         let name = format!("{}-{}", key.file_name(), &own[..OWN_DIGITS]);
-        let data = dir.open(&name, DATA, true)?;
+        Self::create_named(dir, &name, key, size_bytes).inspect_err(|_| {
+            // What stays all the same is removed at the next start.
+            drop(dir.remove(&name));
+        })
+    }
+
+    fn create_named(dir: &Arc<Folder>, name: &str, key: &Key, size_bytes: u64) -> io::Result<Self> {
+        let data = dir.open(name, DATA, true)?;
         data.set_len(size_bytes)?;
         read_on(&data);
-        let file = dir.open(&name, META, true)?;
+        let file = dir.open(name, META, true)?;
         let (header, seal) = meta::header(key, size_bytes);
         let files = Self {
             data: Arc::new(data),
@@ -91,7 +112,7 @@ impl Files {
                 is_listed: false,
             }),
             dir: dir.clone(),
-            name,
+            name: name.to_owned(),
         };
         dir.note(|| trace::Op::Create(files.name.clone(), size_bytes));
         files.write_log(&mut files.log.lock(), &header)?;
@@ -126,11 +147,24 @@ impl Files {
         &self.data
     }
 
-    /// Writes bytes of the image.
-    pub(super) fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+    /// Writes bytes of the image, which follow each other.
+    pub(super) fn write(&self, bytes: &[&[u8]], offset: u64) -> io::Result<()> {
         self.dir
-            .note(|| trace::Op::Data(self.name.clone(), offset, bytes.to_vec()));
-        self.data.write_all_at(bytes, offset)
+            .note(|| trace::Op::Data(self.name.clone(), offset, bytes.concat()));
+        let mut slices: Vec<IoSlice<'_>> = bytes.iter().map(|bytes| IoSlice::new(bytes)).collect();
+        let (mut slices, mut at) = (&mut slices[..], offset);
+        while !slices.is_empty() {
+            match rustix::io::pwritev(&*self.data, slices, at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    IoSlice::advance_slices(&mut slices, written);
+                    at += written as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Syncs what was written, and then says so. What fails is not said.
@@ -177,17 +211,18 @@ impl Folder {
         }
     }
 
-    /// The names of the entries there; data without metadata is removed.
-    pub(super) fn names(&self) -> io::Result<Vec<String>> {
+    /// The names of the entries there, the longest untouched first; data without metadata is removed.
+    pub(super) fn names(&self) -> io::Result<Vec<(SystemTime, String)>> {
         let mut names = Vec::new();
         for found in fs::read_dir(&self.path)? {
             let file = found?.file_name();
             match file.to_str().and_then(split) {
-                Some((name, META)) => names.push(name.to_owned()),
+                Some((name, META)) => names.push((self.modified(name)?, name.to_owned())),
                 Some((name, _)) if !self.path(name, META).exists() => self.remove(name)?,
                 _ => {}
             }
         }
+        names.sort();
         Ok(names)
     }
 
@@ -289,13 +324,20 @@ fn read_on(data: &File) {
 
 /// Gives the room of chunks that count as absent back. Where that is not possible they keep it.
 fn free_unknown(data: &File, meta: &Meta) {
-    let count = meta::chunks(meta.size_bytes);
-    for chunk in (0..count).filter(|chunk| !meta.ready.contains_key(chunk)) {
-        let range = chunk_range(chunk, meta.size_bytes);
+    let mut free_from = 0;
+    let there = meta.ready.keys();
+    let there = there.map(|chunk| chunk_range(*chunk, meta.size_bytes));
+    let end = ByteRange {
+        offset: meta.size_bytes,
+        len: 0,
+    };
+    for range in there.chain([end]) {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        if rustix::fs::fallocate(data, flags, range.offset, range.len).is_err() {
+        let len = range.offset - free_from;
+        if len > 0 && rustix::fs::fallocate(data, flags, free_from, len).is_err() {
             return;
         }
+        free_from = range.end();
     }
 }
 

@@ -478,10 +478,12 @@ impl Entry {
         *self.times.lock() = times;
     }
 
-    /// What the index decides by. Only the index itself may hold the entry, or it is busy.
+    /// What the index decides by. Only the index itself may hold the entry, and nobody a part of its file that is on
+    /// its way to a client, or it is busy.
     pub(super) fn used(entry: &Arc<Self>) -> Use {
+        let is_sent = Arc::strong_count(entry.files.data()) > 1;
         Use {
-            is_busy: Arc::strong_count(entry) > 1,
+            is_busy: Arc::strong_count(entry) > 1 || is_sent,
             filled_bytes: entry.taken_bytes(),
             served_bytes: entry.served_bytes.load(Relaxed),
         }

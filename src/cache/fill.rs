@@ -1,6 +1,6 @@
 //! Fetched bytes on their way into an entry.
 
-use std::{io, ops::Range, sync::Arc};
+use std::{collections::VecDeque, io, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -77,10 +77,12 @@ impl Fill {
     /// When the disk does not take them: the fill is over, and so is every other of the image for a
     /// while.
     pub fn write(&mut self, bytes: &[Bytes]) -> io::Result<Flow> {
-        let written = bytes.iter().try_fold(Flow::More, |flow, bytes| match flow {
-            Flow::More => self.write_one(bytes),
-            Flow::Done => Ok(flow),
-        });
+        let pieces = bytes.iter().map(|bytes| &bytes[..]);
+        let mut rest: VecDeque<&[u8]> = pieces.filter(|piece| !piece.is_empty()).collect();
+        let mut written = Ok(Flow::More);
+        while !rest.is_empty() && matches!(written, Ok(Flow::More)) {
+            written = self.write_some(&mut rest);
+        }
         if let Some((chunk, _)) = self.writing {
             self.entry.wrote(chunk, self.at);
         }
@@ -91,33 +93,33 @@ impl Fill {
         written
     }
 
-    fn write_one(&mut self, mut bytes: &[u8]) -> io::Result<Flow> {
-        while !bytes.is_empty() {
-            if self.range().len == 0 {
-                return Err(io::Error::other("the origin gave more than was asked"));
+    /// Writes what is of the chunk at hand.
+    fn write_some(&mut self, rest: &mut VecDeque<&[u8]>) -> io::Result<Flow> {
+        if self.range().len == 0 {
+            return Err(io::Error::other("the origin gave more than was asked"));
+        }
+        let chunk = chunk_of(self.at);
+        let range = chunk_range(chunk, self.entry.size_bytes);
+        if self.at == range.offset && self.begin(chunk)? == Flow::Done {
+            return Ok(Flow::Done);
+        }
+        let now = take(rest, range.end() - self.at);
+        if let Some((_, hasher)) = &mut self.writing {
+            // First: what is hashed is near the processor when it is copied to the page cache.
+            for bytes in &now {
+                hasher.update(bytes);
             }
-            let chunk = chunk_of(self.at);
-            let range = chunk_range(chunk, self.entry.size_bytes);
-            if self.at == range.offset && self.begin(chunk)? == Flow::Done {
-                return Ok(Flow::Done);
-            }
-            let len = usize::try_from(range.end() - self.at).unwrap_or(usize::MAX);
-            let (now, later) = bytes.split_at(len.min(bytes.len()));
-            if let Some((_, hasher)) = &mut self.writing {
-                self.entry.files.write(now, self.at)?;
-                hasher.update(now);
-            }
-            self.at += now.len() as u64;
-            bytes = later;
-            if self.at == range.end()
-                && let Some((chunk, hasher)) = self.writing.take()
-            {
-                let digest = *hasher.finalize().as_bytes();
-                self.entry.filled(self.id, chunk, digest);
-            }
+            self.entry.files.write(&now, self.at)?;
+        }
+        self.at += now.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+        if self.at == range.end()
+            && let Some((chunk, hasher)) = self.writing.take()
+        {
+            let digest = *hasher.finalize().as_bytes();
+            self.entry.filled(self.id, chunk, digest);
         }
         Ok(match self.range().len {
-            0 => Flow::Done,
+            0 if rest.is_empty() => Flow::Done,
             _ => Flow::More,
         })
     }
@@ -145,6 +147,23 @@ impl Fill {
             > 0;
         !is_read && 2 * done < self.chunks.end - self.chunks.start
     }
+}
+
+/// The first bytes, at most so many.
+fn take<'a>(rest: &mut VecDeque<&'a [u8]>, mut len: u64) -> Vec<&'a [u8]> {
+    let mut taken = Vec::new();
+    while len > 0
+        && let Some(first) = rest.pop_front()
+    {
+        let most = usize::try_from(len).unwrap_or(usize::MAX);
+        let (now, later) = first.split_at(first.len().min(most));
+        if !later.is_empty() {
+            rest.push_front(later);
+        }
+        len -= now.len() as u64;
+        taken.push(now);
+    }
+    taken
 }
 
 impl Drop for Fill {

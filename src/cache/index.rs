@@ -71,6 +71,10 @@ impl<T> Index<T> {
         self.slots.get(key).map(|slot| slot.entry.clone())
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn entries(&self) -> impl Iterator<Item = (&Key, &Arc<T>)> {
         self.slots.iter().map(|(key, slot)| (key, &slot.entry))
     }

@@ -16,7 +16,7 @@ impl Scrub {
     /// Checks the next chunk that is there. Blocks.
     pub(super) fn step(&mut self, shared: &Shared) {
         if self.entries.is_empty() {
-            self.entries = shared.all().iter().map(Arc::downgrade).collect();
+            self.entries = shared.all().map(|entry| Arc::downgrade(&entry)).collect();
             self.chunk = 0;
         }
         while let Some(entry) = self.entries.last() {

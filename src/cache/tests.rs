@@ -124,11 +124,8 @@ impl Rig {
 
     /// A reader may have what it wants before the fill has the rest of the chunk.
     async fn settle(&self) {
-        let mut fills = self.cache.shared.all();
-        while fills.iter().any(|entry| entry.has_fills()) {
-            fills.clear();
+        while self.cache.shared.all().any(|entry| entry.has_fills()) {
             tokio::time::sleep(Duration::from_millis(1)).await;
-            fills = self.cache.shared.all();
         }
     }
 
@@ -393,14 +390,68 @@ async fn a_full_disk_is_read_past() {
     assert_eq!(rig.fetched(), SIZE, "the second was read past the cache");
 }
 
+/// Room for one image.
+fn tight() -> Config {
+    Config {
+        limit_bytes: 4 * CHUNK_BYTES,
+        ..config()
+    }
+}
+
+#[tokio::test]
+async fn who_is_still_sent_a_window_is_not_evicted() {
+    let rig = Rig::with(tight(), Origin::new(SIZE, true));
+    rig.assert_right("a", 0, SIZE).await;
+    let mut reader = rig.reader("a").await.unwrap();
+    let window = reader.next(true).await;
+    assert!(matches!(window, Next::Window { .. }));
+    drop(reader);
+    rig.assert_right("b", 0, SIZE).await;
+    assert!(rig.cache.has(&ImageId::new("a")), "its blocks would stay");
+    drop(window);
+    rig.assert_right("c", 0, SIZE).await;
+    assert!(!rig.cache.has(&ImageId::new("a")));
+}
+
+#[tokio::test]
+async fn who_is_only_looked_at_may_be_evicted() {
+    let rig = Rig::with(tight(), Origin::new(SIZE, true));
+    rig.assert_right("a", 0, SIZE).await;
+    let look = rig.cache.shared.all();
+    rig.assert_right("b", 0, SIZE).await;
+    assert!(rig.cache.has(&ImageId::new("b")));
+    assert_eq!(look.count(), 0, "it has gone meanwhile");
+}
+
+#[tokio::test]
+async fn there_are_no_more_entries_than_files_may_be_open() {
+    let rig = Rig::new(SIZE);
+    let Rig { dir, cache, origin } = rig;
+    let config = cache.shared.config.clone();
+    drop(cache);
+    let open = |entries_max| {
+        let folder = Folder::new(config.dir.clone());
+        Cache::open_folder(config.clone(), folder, entries_max).unwrap()
+    };
+    let cache = open(2);
+    let rig = Rig { dir, cache, origin };
+    for image in ["a", "b", "c"] {
+        rig.assert_right(image, 0, 1).await;
+        rig.cache.save();
+    }
+    assert_eq!(rig.cache.entries().len(), 2);
+    assert_eq!(fs::read_dir(rig.dir.path()).unwrap().count(), 5);
+    let Rig { dir, cache, .. } = rig;
+    drop(cache);
+    let left = open(1).entries();
+    assert_eq!((left.len(), left[0].key.image().as_str()), (1, "c"));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+}
+
 /// Room for one image and a half: the second takes what is free, and the rest is read past.
 #[tokio::test]
 async fn who_is_read_is_not_evicted() {
-    let tight = Config {
-        limit_bytes: 4 * CHUNK_BYTES,
-        ..config()
-    };
-    let rig = Rig::with(tight, Origin::new(SIZE, true));
+    let rig = Rig::with(tight(), Origin::new(SIZE, true));
     let mut reader = rig.reader("a").await.unwrap();
     let Next::Missing(fill) = reader.next(true).await else {
         panic!("it is all missing");
@@ -463,6 +514,27 @@ async fn what_is_no_entry_is_removed_or_left_alone() {
         "the entry's two, the lock, somebody's: {names:?}"
     );
     assert_eq!(rig.cache.entries().len(), 1);
+}
+
+#[tokio::test]
+async fn an_entry_that_this_process_cannot_open_is_not_removed() {
+    let rig = Rig::new(SIZE);
+    rig.assert_right("a", 0, 1).await;
+    rig.cache.save();
+    let Rig { dir, cache, .. } = rig;
+    let config = cache.shared.config.clone();
+    drop(cache);
+    let names = fs::read_dir(dir.path()).unwrap();
+    let mut paths = names.map(|file| file.unwrap().path());
+    let data = paths.find(|path| path.extension().is_some_and(|kind| kind == "data"));
+    let data = data.unwrap();
+    let aside = dir.path().join("aside");
+    fs::rename(&data, &aside).unwrap();
+    std::os::unix::fs::symlink(&data, &data).unwrap();
+    let refused = Cache::open(config.clone());
+    assert!(matches!(refused, Err(Error::Dir { .. })));
+    fs::rename(&aside, &data).unwrap();
+    assert_eq!(Cache::open(config).unwrap().entries().len(), 1);
 }
 
 #[tokio::test]

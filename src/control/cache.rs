@@ -25,8 +25,9 @@ pub use crate::cache::Shown;
 
 /// How often the records are brought up to date.
 const RECORD_EVERY: Duration = Duration::from_secs(5);
-/// How long a failed prefetch rests, so that a store that is away is not asked all the time.
-const REST: Duration = Duration::from_secs(1);
+/// How long a failed prefetch rests, so that a store that is away is not asked all the time. An image is given up after
+/// some eight minutes.
+const REST: Duration = Duration::from_secs(5);
 
 /// What the operator decides about the cache.
 #[derive(Clone, Debug, Default)]
@@ -328,8 +329,14 @@ pub async fn prefetch(control: Arc<Control>, plane: Arc<Plane>) {
             Ok(true) => info!(image.id = %id, "Cached an image that was asked for"),
             Ok(false) => warn!(image.id = %id, "An image that was asked for finds no room"),
             Err(error) => {
-                warn!(image.id = %id, %error, "Could not cache an image");
+                // Other errors may pass.
+                let is_final = matches!(error, Error::ImageNotFound(_) | Error::Cache(_));
+                let is_tried_again = !is_final && images.queue.postpone(&id);
+                warn!(image.id = %id, %error, is_tried_again, "Could not cache an image");
                 sleep(REST).await;
+                if is_tried_again {
+                    continue;
+                }
             }
         }
         images.unqueue(&id);

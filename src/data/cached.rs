@@ -5,24 +5,31 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::spawn_blocking,
+};
 use tracing::warn;
 
 use super::{Source, StoreError, digest::Engine};
 use crate::{
     base::limits::MIB,
-    buf::Chunk,
+    buf::{Chunk, Plain},
     cache::{Cache, Fill, Flow, Key, Next, Proof, Reader},
     model::ByteRange,
     store::{self, Piece},
 };
 
-/// Pieces on their way from an origin to the thread that writes them.
-const PIECES_AHEAD: usize = 4;
+/// Pieces on their way from an origin to the thread that writes them: frames of 16 KiB, or whole buffers.
+const PIECES_AHEAD: usize = 64;
+/// Their bytes.
+const BYTES_AHEAD: usize = 4 * MIB;
 /// What is written at once, where so much has come.
 const WRITE_BYTES: usize = MIB;
 /// Bytes of a cached image that are hashed at a time.
 const PROOF_BYTES: usize = MIB;
+/// So many such are read ahead of those that are hashed.
+const PROOF_AHEAD: usize = 1;
 
 /// Where the bytes come from that the cache does not have.
 #[async_trait]
@@ -187,13 +194,17 @@ fn corrupt(what: &str) -> StoreError {
 /// neither waits for the other more than it must.
 async fn fetch(through: Through, fill: Fill, mut source: Box<dyn Source>) {
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+    let room = Arc::new(Semaphore::new(BYTES_AHEAD));
     let (image, pace) = (through.key.image().clone(), fill.pace());
     let writing = spawn_blocking(move || write(fill, pieces));
     loop {
         match source.next().await {
             Ok(Some(bytes)) => {
                 let len = bytes.len();
-                if sender.send(bytes).await.is_err() {
+                let taken = len.min(BYTES_AHEAD) as u32;
+                let taken = room.clone().acquire_many_owned(taken).await;
+                let taken = taken.expect("it is never closed");
+                if sender.send((bytes, taken)).await.is_err() {
                     break;
                 }
                 pace.wait(len).await;
@@ -213,16 +224,20 @@ async fn fetch(through: Through, fill: Fill, mut source: Box<dyn Source>) {
     prove(&through.cache, &through.engine, &through.key).await;
 }
 
+/// A piece, and the room that it takes until it is written.
+type Coming = (Bytes, OwnedSemaphorePermit);
+
 /// Writes pieces as long as they are wanted. What has come together is written together.
-fn write(mut fill: Fill, mut pieces: mpsc::Receiver<Bytes>) -> std::io::Result<()> {
-    while let Some(first) = pieces.blocking_recv() {
+fn write(mut fill: Fill, mut pieces: mpsc::Receiver<Coming>) -> std::io::Result<()> {
+    while let Some((first, mut taken)) = pieces.blocking_recv() {
         let mut total = first.len();
         let mut together = vec![first];
         while total < WRITE_BYTES
-            && let Ok(more) = pieces.try_recv()
+            && let Ok((more, also)) = pieces.try_recv()
         {
             total += more.len();
             together.push(more);
+            taken.merge(also);
         }
         if fill.write(&together)? == Flow::Done {
             break;
@@ -237,30 +252,35 @@ async fn prove(cache: &Cache, engine: &Engine, key: &Key) {
         return;
     };
     let stream = engine.open(&[key.algorithm()]);
-    let size_bytes = proof.size_bytes();
-    let (mut proof, mut at) = (proof, 0);
-    while at < size_bytes {
-        let len = (size_bytes - at).min(PROOF_BYTES as u64) as usize;
-        let (given, bytes) = match spawn_blocking(move || read(proof, at, len)).await {
-            Ok((given, Ok(bytes))) => (given, bytes),
-            Ok((_, Err(error))) => {
-                return warn!(image.id = %key.image(), %error, "Could not read a cached image");
-            }
-            // Its panic was told by the panic hook.
-            Err(_) => return,
-        };
-        proof = given;
-        at += bytes.len() as u64;
-        stream.feed(&Chunk::new(bytes)).await;
+    let (sender, mut chunks) = mpsc::channel(PROOF_AHEAD);
+    let reading = spawn_blocking(move || read(proof, &sender));
+    while let Some(chunk) = chunks.recv().await {
+        stream.feed(&chunk).await;
     }
-    let found = stream.finish().await;
-    drop(spawn_blocking(move || proof.end(&found[0])).await);
+    match reading.await {
+        Ok(Ok(proof)) => {
+            let found = stream.finish().await;
+            drop(spawn_blocking(move || proof.end(&found[0])).await);
+        }
+        Ok(Err(error)) => warn!(image.id = %key.image(), %error, "Could not read a cached image"),
+        // Its panic was told by the panic hook.
+        Err(_) => {}
+    }
 }
 
-fn read(proof: Proof, at: u64, len: usize) -> (Proof, std::io::Result<Bytes>) {
-    let mut bytes = vec![0; len];
-    let read = proof.read(&mut bytes, at);
-    (proof, read.map(|()| bytes.into()))
+/// All bytes of an entry, in order. Blocks.
+fn read(proof: Proof, sender: &mpsc::Sender<Chunk<Plain>>) -> std::io::Result<Proof> {
+    let (size_bytes, mut at) = (proof.size_bytes(), 0);
+    while at < size_bytes {
+        let mut bytes = vec![0; (size_bytes - at).min(PROOF_BYTES as u64) as usize];
+        proof.read(&mut bytes, at)?;
+        at += bytes.len() as u64;
+        // Nobody hears it when the proof is given up.
+        if sender.blocking_send(Chunk::new(bytes.into())).is_err() {
+            return Err(std::io::ErrorKind::BrokenPipe.into());
+        }
+    }
+    Ok(proof)
 }
 
 /// Some of a source's bytes.

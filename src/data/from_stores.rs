@@ -36,7 +36,7 @@ impl Origin for FromStores {
         let egress = egress::open(&self.plane, &plan).await.map_err(of_store)?;
         Ok(Some(Box::new(Bits {
             plane: self.plane.clone(),
-            egress,
+            egress: egress.for_reading(),
             memory: None,
             file: None,
         })))

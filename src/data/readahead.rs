@@ -147,7 +147,7 @@ impl Readers {
 
 /// Sends the chunks of one window for as long as somebody takes them.
 async fn read(plane: &Plane, plan: &ReadPlan, sender: &Sender<Sent>) -> Result<()> {
-    let mut egress = egress::open(plane, plan).await?;
+    let mut egress = egress::open(plane, plan).await?.for_reading();
     let mut memory = None;
     while let Some(piece) = egress.next().await? {
         let (file, mut rest) = match piece {

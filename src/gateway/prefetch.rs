@@ -21,8 +21,9 @@ use crate::{
 const KEEP_EVERY: Duration = Duration::from_secs(300);
 /// The same where something is missing that may be there soon.
 const KEEP_AGAIN: Duration = Duration::from_secs(10);
-/// How long a failed prefetch rests, so that an upstream that is away is not asked all the time.
-const REST: Duration = Duration::from_secs(1);
+/// How long a failed prefetch rests, so that an upstream that is away is not asked all the time. An image is given up
+/// after some eight minutes.
+const REST: Duration = Duration::from_secs(5);
 
 /// Why an image is not fetched.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +48,11 @@ pub(super) enum Error {
 impl Error {
     /// Whether it may be otherwise soon.
     fn passes(&self) -> bool {
-        matches!(self, Self::Upstream(_) | Self::Data(_))
+        match self {
+            Self::Upstream(_) | Self::Data(_) => true,
+            Self::Refused(status) => status.is_server_error(),
+            Self::Uncacheable | Self::NoRoom => false,
+        }
     }
 }
 
@@ -59,8 +64,12 @@ impl Gateway {
             match self.fetch(&image).await {
                 Ok(()) => info!(image.id = %image, "Cached an image that was asked for"),
                 Err(error) => {
-                    warn!(image.id = %image, %error, "Could not cache an image");
+                    let is_tried_again = error.passes() && self.queue.postpone(&image);
+                    warn!(image.id = %image, %error, is_tried_again, "Could not cache an image");
                     sleep(REST).await;
+                    if is_tried_again {
+                        continue;
+                    }
                 }
             }
             self.queue.remove(&image);

@@ -86,7 +86,7 @@ async fn recorded(origin: &Arc<Origin>) -> Vec<Op> {
         ..config()
     };
     let rig = Rig {
-        cache: Cache::open_folder(config, folder).unwrap(),
+        cache: Cache::open_folder(config, folder, usize::MAX).unwrap(),
         dir,
         origin: origin.clone(),
     };
