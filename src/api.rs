@@ -19,7 +19,7 @@ pub mod v2;
 pub mod versions;
 pub mod view;
 
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc};
 
 use ::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use async_trait::async_trait;
@@ -30,7 +30,7 @@ use crate::{
     base::secret::Secret,
     control::{Caller, Control, auth::Presented},
     data::Plane,
-    http::{Body, Handler, Request, Response},
+    http::{Access, Body, Handler, Request, Response},
 };
 
 pub use error::{Asked, Error};
@@ -309,8 +309,8 @@ impl Api {
         })
     }
 
-    /// Answers what stands outside `/v2` and sends the rest there.
-    async fn answer(&self, request: Request) -> Answer {
+    /// Answers what stands outside `/v2` and sends the rest there. Also says which route it was.
+    async fn answer(&self, request: Request, access: &mut Access) -> (&'static str, Response) {
         let Request {
             mut head,
             body,
@@ -319,139 +319,124 @@ impl Api {
         } = request;
         let uri = head.uri.clone();
         let Ok(path) = percent_decode_str(uri.path()).decode_utf8() else {
-            let asked = Asked::of(&head);
-            return Answer::of("undecodable", Error::Undecodable.render(&asked, ""));
+            let error = Error::Undecodable.render(&Asked::of(&head), access.id());
+            return ("undecodable", error);
         };
         let first = versions::first_segment(&path);
         if first == "healthcheck" {
-            let response = self.settings.healthcheck.answer(&head, peer);
-            return Answer::of(HEALTHCHECK, response);
+            access.is_probe = true;
+            let has_lease = self.control.leases.is_held();
+            let answer = self.settings.healthcheck.answer(&head, peer, has_lease);
+            return (HEALTHCHECK, answer);
         }
         if self.settings.proxy_headers {
-            proxy::apply(&mut head, &mut scheme);
+            access.forwarded_for = proxy::apply(&mut head, &mut scheme);
         }
         if first == "versions" {
             let document = versions::document(self, &head, &scheme, StatusCode::OK);
-            return Answer::of("/versions", document);
+            return ("/versions", document);
         }
         // The filter for cross-origin requests, which Glance always has, answers these where nothing
         // else does.
         if head.method == Method::OPTIONS {
-            return Answer::of("preflight", Response::new(Body::empty()));
+            return ("preflight", Response::new(Body::empty()));
         }
         if artifacts::serves(self, &path) {
-            return artifacts::answer(self, head, body, scheme, &path).await;
+            return artifacts::answer(self, head, body, scheme, &path, access).await;
         }
         let Some(path) = versions::negotiate(self, &head, &path) else {
             let document = versions::document(self, &head, &scheme, StatusCode::MULTIPLE_CHOICES);
-            return Answer::of("/", document);
+            return ("/", document);
         };
         let asked = Asked::of(&head);
-        let (caller, token, id) = match self.caller(&mut head, &format!("/v2{path}")).await {
+        let whole_path = format!("/v2{path}");
+        let (caller, token) = match self.caller(&mut head, &whole_path, access).await {
             Ok(known) => known,
-            Err(error) => return Answer::of("/v2", error.render(&asked, "")),
+            Err(error) => return ("/v2", error.render(&asked, access.id())),
         };
         let call = Call::new(caller, token, head, body, scheme);
         let (route, result) = route::dispatch(self, ROUTES, call, path).await;
-        let mut response = result.unwrap_or_else(|error| error.render(&asked, &id));
-        if let Ok(value) = HeaderValue::from_str(&id) {
+        let mut response = result.unwrap_or_else(|error| error.render(&asked, access.id()));
+        if let Ok(value) = HeaderValue::from_str(access.id()) {
             // Another worker that was asked for the client has its own.
             response.headers_mut().entry(REQUEST_ID).or_insert(value);
         }
-        Answer {
-            route,
-            response,
-            request_id: Some(id),
-        }
+        (route, response)
     }
 
-    /// Who asks, with which token, and the request's id, which is looked at after the token. The token
-    /// goes to no other service than the worker that has what is asked for.
+    /// Who asks, and with which token. It goes to no other service than the worker that has what is asked
+    /// for. The client's own request id is looked at after the token.
     async fn caller(
         &self,
         head: &mut Parts,
         path: &str,
-    ) -> Result<(Caller, Option<Secret>, String)> {
+        access: &mut Access,
+    ) -> Result<(Caller, Option<Secret>)> {
         let shown = identity::take(&mut head.headers);
-        let id = self.request_id(head);
         let presented = Presented {
             user_token: shown.user.as_ref().map(Secret::expose),
             service_token: shown.service.as_ref().map(Secret::expose),
             method: head.method.as_str(),
             path,
         };
-        let known_id = id.as_deref().unwrap_or_default().to_owned();
-        let caller = self.control.authenticate(presented, known_id).await?;
-        Ok((caller, shown.user, id?))
-    }
-
-    /// The client's, with the prefix it must have, or a new one.
-    fn request_id(&self, head: &Parts) -> Result<String> {
+        let id = access.id().to_owned();
+        let caller = self.control.authenticate(presented, id).await?;
+        access.user = caller.user.clone();
+        let project = caller.project.as_ref();
+        access.project = project.map(|project| project.as_str().to_owned());
         let limit = self.settings.max_request_id_length;
-        let given = head.headers.get(&REQUEST_ID);
-        match given
-            .and_then(|id| id.to_str().ok())
-            .filter(|id| !id.is_empty())
-        {
-            None => Ok(format!("req-{}", uuid::Uuid::new_v4())),
-            Some(id) if limit > 0 && id.len() > limit => Err(Error::RequestIdTooLong { limit }),
-            Some(id) if id.starts_with("req-") => Ok(id.to_owned()),
-            Some(id) => Ok(format!("req-{id}")),
+        match given_id(head).is_some_and(|id| limit > 0 && id.len() > limit) {
+            true => Err(Error::RequestIdTooLong { limit }),
+            false => Ok((caller, shown.user)),
+        }
+    }
+
+    /// The client's, with the prefix it must have, or a new one. A request has it before anybody knows who
+    /// sends it, so that the log can tell of those that are refused.
+    fn request_id(&self, head: &Parts) -> String {
+        let limit = self.settings.max_request_id_length;
+        match given_id(head).filter(|id| limit == 0 || id.len() <= limit) {
+            None => format!("req-{}", uuid::Uuid::new_v4()),
+            Some(id) if id.starts_with("req-") => id.to_owned(),
+            Some(id) => format!("req-{id}"),
         }
     }
 }
 
-/// A response, and what the log says of it.
-struct Answer {
-    route: &'static str,
-    response: Response,
-    request_id: Option<String>,
-}
-
-impl Answer {
-    fn of(route: &'static str, response: Response) -> Self {
-        Self {
-            route,
-            response,
-            request_id: None,
-        }
-    }
+fn given_id(head: &Parts) -> Option<&str> {
+    let given = head.headers.get(&REQUEST_ID)?.to_str().ok();
+    given.filter(|id| !id.is_empty())
 }
 
 #[async_trait]
 impl Handler for Api {
     async fn handle(&self, request: Request) -> Response {
-        let started = Instant::now();
-        let (method, uri) = (request.head.method.clone(), request.head.uri.clone());
+        let mut access = Access::of(&request);
+        access.request_id = Some(self.request_id(&request.head));
+        let method = request.head.method.clone();
         let cors = self.settings.cors.asked(&request.head);
-        let mut answer = self.answer(request).await;
-        if let Some(cors) = cors.filter(|_| answer.route != HEALTHCHECK) {
-            self.settings.cors.decorate(&cors, &mut answer.response);
+        let (route, mut response) = self.answer(request, &mut access).await;
+        if let Some(cors) = cors.filter(|_| route != HEALTHCHECK) {
+            self.settings.cors.decorate(&cors, &mut response);
         }
         if method == Method::HEAD {
             // Nothing answers HEAD but errors, which Glance says have no length.
-            *answer.response.body_mut() = Body::empty();
-            let headers = answer.response.headers_mut();
+            *response.body_mut() = Body::empty();
+            let headers = response.headers_mut();
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        record(&method, uri.path(), &answer, started);
-        answer.response
+        count(&method, route, &response, access.seconds());
+        access.follow(&mut response);
+        response
     }
 }
 
-/// The access log and the counters. The query is not logged: it may hold secrets.
-fn record(method: &Method, path: &str, answer: &Answer, started: Instant) {
-    let elapsed = started.elapsed();
-    let status = answer.response.status();
+fn count(method: &Method, route: &'static str, response: &Response, seconds: f64) {
     let labels: [(&str, Cow<'static, str>); 3] = [
         ("method", route::label(method).into()),
-        ("route", answer.route.into()),
-        ("status", status.as_str().to_owned().into()),
+        ("route", route.into()),
+        ("status", response.status().as_str().to_owned().into()),
     ];
     metrics::counter!("fresnel_http_requests_total", &labels).increment(1);
-    metrics::histogram!("fresnel_http_request_seconds", &labels[..2]).record(elapsed.as_secs_f64());
-    let id = answer.request_id.as_deref().unwrap_or("-");
-    let (status, bytes) = (status.as_u16(), answer.response.body().len());
-    let ms = elapsed.as_secs_f64() * 1000.0;
-    tracing::info!(target: "fresnel::access", { request.id = id, status, bytes, ms }, "{method} {path}");
+    metrics::histogram!("fresnel_http_request_seconds", &labels[..2]).record(seconds);
 }

@@ -26,6 +26,7 @@ mod listen;
 mod middleware;
 mod notifications;
 mod option;
+mod places;
 mod plugins;
 mod policy;
 mod reader;
@@ -76,6 +77,8 @@ pub enum Source {
 pub struct Config {
     /// What the operator should know, to be logged at the start.
     pub warnings: Vec<String>,
+    /// The files that were read.
+    pub files: Vec<String>,
     /// Every option with its value in force.
     pub effective: Vec<Effective>,
     /// Where the log goes.
@@ -128,6 +131,16 @@ pub struct Config {
     pub lease: Duration,
     /// How long transfers have to end after SIGTERM.
     pub drain: Duration,
+}
+
+impl Config {
+    /// An option's value in force, without secrets; empty where it is not set.
+    pub fn shown(&self, section: &str, name: &str) -> String {
+        let same =
+            |effective: &&Effective| effective.section == section && effective.option.name == name;
+        let found = self.effective.iter().find(same);
+        found.map_or_else(String::new, |effective| effective.shown.join(", "))
+    }
 }
 
 /// Something wrong, and where.
@@ -269,6 +282,7 @@ fn from_files(
         warnings,
         upstream: fresnel.upstream(),
         gateway,
+        files: files.names().to_vec(),
         effective: findings.effective,
         logs: logs.settings(),
         metrics_bind,

@@ -113,6 +113,9 @@ pub trait Steward: Send + Sync {
     /// Hears of progress (at most once a second or every 64 MiB) and says whether to go on.
     async fn advance(&self, received_bytes: u64) -> std::result::Result<(), StopReason>;
 
+    /// So many bytes have arrived by now; it is told of each piece, and so of the last before a failure.
+    fn received(&self, received_bytes: u64);
+
     /// A target is open, and its bytes go to `object`, which was not known before. Returns when that is
     /// in the journal; no byte is written before.
     async fn opened(&self, attempt: Attempt, object: &str) -> std::result::Result<(), StopReason>;

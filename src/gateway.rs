@@ -16,25 +16,28 @@ use std::{
     collections::{HashMap, HashSet},
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use ::http::{HeaderValue, Method, StatusCode, header};
+use ::http::{HeaderName, HeaderValue, StatusCode, header};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::{
+    base::seldom::Seldom,
     cache::{Cache, Queue},
     client::upstream::{self, Own, Upstream},
     data::digest::Engine,
-    http::{self, Handler, Request, Response},
+    http::{self, Access, Handler, Request, Response},
     model::ImageId,
 };
 use permit::Permits;
 
 pub use admin::Admin;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
 /// Images whose upstream is known to give no ranges.
 const SEQUENTIAL_MAX: usize = 4096;
@@ -66,6 +69,8 @@ pub struct Gateway {
     /// Images that are asked for while their permission is.
     beginnings: Mutex<HashMap<ImageId, watch::Receiver<()>>>,
     settings: Settings,
+    /// The upstream could not be asked.
+    away: Seldom,
 }
 
 /// Which way a request took.
@@ -95,7 +100,21 @@ impl Gateway {
             sequential: Arc::default(),
             beginnings: Mutex::default(),
             settings,
+            away: Seldom::new(),
         }
+    }
+
+    /// The upstream is down: its clients know what that means.
+    fn unavailable(&self, error: &upstream::Error, accept: Option<&HeaderValue>) -> Response {
+        if let Some(times) = self.away.times() {
+            warn!(%error, times, "The upstream cannot be asked");
+        }
+        let accept = accept.and_then(|accept| accept.to_str().ok());
+        let text = "The image service behind this node does not answer.";
+        let mut response = http::error::render(StatusCode::SERVICE_UNAVAILABLE, text, "", accept);
+        let later = HeaderValue::from_static("10");
+        response.headers_mut().insert(header::RETRY_AFTER, later);
+        response
     }
 
     async fn answer(&self, request: Request) -> (Route, Result<Response, upstream::Error>) {
@@ -109,36 +128,18 @@ impl Gateway {
 #[async_trait]
 impl Handler for Gateway {
     async fn handle(&self, request: Request) -> Response {
-        let started = Instant::now();
-        let (method, path) = (
-            request.head.method.clone(),
-            request.head.uri.path().to_owned(),
-        );
+        let access = Access::of(&request);
         let accept = request.head.headers.get(header::ACCEPT).cloned();
         let (route, answer) = self.answer(request).await;
-        let response = answer.unwrap_or_else(|error| {
-            warn!(%error, "The upstream cannot be asked");
-            unavailable(accept.as_ref())
-        });
-        record(&method, &path, route, &response, started);
+        let failed = |error| self.unavailable(&error, accept.as_ref());
+        let mut response = answer.unwrap_or_else(failed);
+        end(access, route, &mut response);
         response
     }
 }
 
-/// The upstream is down: its clients know what that means.
-fn unavailable(accept: Option<&HeaderValue>) -> Response {
-    let accept = accept.and_then(|accept| accept.to_str().ok());
-    let text = "The image service behind this node does not answer.";
-    let mut response = http::error::render(StatusCode::SERVICE_UNAVAILABLE, text, "", accept);
-    let later = HeaderValue::from_static("10");
-    response.headers_mut().insert(header::RETRY_AFTER, later);
-    response
-}
-
-/// The access log and the counters. The query is not logged: it may hold secrets.
-fn record(method: &Method, path: &str, route: Route, response: &Response, started: Instant) {
-    let elapsed = started.elapsed();
-    let status = response.status();
+/// The access log, which has the request's id at the upstream, and the counters.
+fn end(mut access: Access, route: Route, response: &mut Response) {
     let name = match route {
         Route::Download => "/images/{image}/file",
         Route::Pass => "upstream",
@@ -146,11 +147,12 @@ fn record(method: &Method, path: &str, route: Route, response: &Response, starte
     };
     let labels = [
         ("route", name.to_owned()),
-        ("status", status.as_str().to_owned()),
+        ("status", response.status().as_str().to_owned()),
     ];
     metrics::counter!("fresnel_node_requests_total", &labels).increment(1);
-    metrics::histogram!("fresnel_node_request_seconds", "route" => name)
-        .record(elapsed.as_secs_f64());
-    let (status, ms) = (status.as_u16(), elapsed.as_secs_f64() * 1000.0);
-    info!(target: "fresnel::access", { status, ms }, "{method} {path}");
+    metrics::histogram!("fresnel_node_request_seconds", "route" => name).record(access.seconds());
+    let id = response.headers().get(&REQUEST_ID);
+    let id = id.and_then(|id| id.to_str().ok());
+    access.request_id = id.map(str::to_owned);
+    access.follow(response);
 }

@@ -1,4 +1,5 @@
-//! HTTP/1.1 on sockets: the accept loop, TLS, limits, bodies in both directions, error bodies.
+//! HTTP/1.1 on sockets: the accept loop, TLS, limits, bodies in both directions, error bodies, the
+//! access log.
 //! Knows no route and no image.
 //!
 //! [`Listener::bind`] opens the socket, [`serve`] runs until its [`Drain`] says stop. A
@@ -6,6 +7,7 @@
 //! cancelled when the client goes. Files leave by `sendfile(2)`: see [`segment`].
 
 pub mod accept;
+pub mod access;
 pub mod body;
 pub mod config;
 mod connection;
@@ -20,12 +22,14 @@ mod tls;
 
 use async_trait::async_trait;
 
+pub use access::Access;
 pub use body::{Body, Frame, FrameSource};
 pub use config::{Config, TlsConfig};
 pub use drain::{Drain, Shutdown, drain};
 pub use listener::{Error, Listener};
 pub use request::{ReadError, Request, RequestBody};
 pub use server::{Served, serve};
+pub use tls::Tls;
 
 /// What a handler answers.
 pub type Response = ::http::Response<Body>;

@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::lab;
+use crate::support::{free_address, lab};
 
 /// `fresnel` with those words, in a directory of its own.
 fn fresnel(folder: &Path, words: &str) -> Output {
@@ -83,6 +83,49 @@ fn check_names_what_has_no_effect() {
 }
 
 #[test]
+fn check_looks_at_what_is_named() {
+    let folder = folder_with("[DEFAULT]\ncert_file = no.pem\nkey_file = no.pem\n");
+    let output = fresnel(folder.path(), "config check --config-file a.conf");
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("a.conf:3: [DEFAULT] key_file: no.pem: "),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_start_waits_for_the_database_and_its_end_is_in_the_log() {
+    let nowhere = free_address();
+    let folder = folder_with(&format!(
+        "[DEFAULT]\nbind_port = 0\nlog_file = log\n[database]\nmax_retries = 1\nretry_interval = 1\n\
+         connection = mysql+pymysql://glance:hunter2@{nowhere}/glance\n"
+    ));
+    let output = fresnel(folder.path(), "serve --config-file a.conf");
+    assert_eq!(output.status.code(), Some(1));
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    let tried = log.lines().filter(|line| line.contains("trying again"));
+    assert_eq!(tried.count(), 1, "{log}");
+    let reason = format!("[database] connection = mysql+pymysql://glance:***@{nowhere}/glance");
+    assert!(text(&output.stderr).contains(&reason), "{output:?}");
+    let last = log.lines().last().unwrap();
+    assert!(last.contains("ERROR") && last.contains(&reason), "{log}");
+    assert!(!log.contains("hunter2"));
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_once() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let folder = folder_with(&format!("[DEFAULT]\nbind_port = {port}\n"));
+    let output = fresnel(folder.path(), "serve --config-file a.conf");
+    let said = text(&output.stderr);
+    let reason = format!("fresnel: cannot listen on 127.0.0.1:{port}: Address already in use");
+    assert!(said.contains(&reason), "{said}");
+    assert_eq!(said.matches("Address already in use").count(), 1, "{said}");
+}
+
+#[test]
 fn show_says_what_is_in_force_and_hides_passwords() {
     let folder = folder_with("[database]\nconnection = mysql+pymysql://glance:hunter2@db/glance\n");
     let output = fresnel(folder.path(), "config show --config-file a.conf");
@@ -103,6 +146,8 @@ fn the_database_is_made_once() {
     let output = run("db check");
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("run `fresnel db sync`"));
+    assert_eq!(run("db version").status.code(), Some(1));
+    assert!(!folder.path().join("data").exists(), "a look makes nothing");
     assert_eq!(text(&run("db sync").stdout), "the database is created\n");
     assert_eq!(
         text(&run("db sync").stdout),

@@ -19,6 +19,7 @@ mod fuzz;
 mod http;
 mod inspect;
 mod notify;
+mod operate;
 mod policy;
 mod quota;
 mod rbd;

@@ -14,13 +14,13 @@ use ::http::{HeaderName, HeaderValue, StatusCode, header, request::Parts, uri::S
 use serde_json::{Value, json};
 
 use super::{
-    Answer, Api, Asked, Call, Error, REQUEST_ID, Result,
+    Api, Asked, Call, Error, REQUEST_ID, Result,
     route::{self, Endpoint, Route, to},
     versions::first_segment,
 };
 use crate::{
     control::{self, artifact::Refusal},
-    http::{Body, RequestBody, Response},
+    http::{Access, Body, RequestBody, Response},
 };
 use microversion::Microversion;
 
@@ -74,46 +74,43 @@ pub(super) fn serves(api: &Api, path: &str) -> bool {
     api.control.settings.artifacts.enabled && ROOTS.contains(&first_segment(path))
 }
 
-/// Answers a path of ours.
+/// Answers a path of ours. Also says which route it was.
 pub(super) async fn answer(
     api: &Api,
     mut head: Parts,
     body: RequestBody,
     scheme: Scheme,
     path: &str,
-) -> Answer {
+    access: &mut Access,
+) -> (&'static str, Response) {
     if path.trim_matches('/') == "artifacts" {
-        return Answer::of("/artifacts", microversion::document());
+        return ("/artifacts", microversion::document());
     }
     let asked = Asked::of(&head);
     let version = match Microversion::of(&head.headers) {
         Ok(version) => version,
         Err(refusal) => {
             let error = Error::Control(control::Error::Artifact(refusal));
-            return Answer::of("/artifacts", fault::render(&error, &asked, ""));
+            return ("/artifacts", fault::render(&error, &asked, access.id()));
         }
     };
-    let (caller, token, id) = match api.caller(&mut head, path).await {
+    let (caller, token) = match api.caller(&mut head, path, access).await {
         Ok(known) => known,
-        Err(error) => return Answer::of("/artifacts", fault::render(&error, &asked, "")),
+        Err(error) => return ("/artifacts", fault::render(&error, &asked, access.id())),
     };
     let call = Call::new(caller, token, head, body, scheme);
     let (route, result) = route::dispatch(api, ROUTES, call, path).await;
-    let mut response = result.unwrap_or_else(|error| fault::render(&error, &asked, &id));
+    let mut response = result.unwrap_or_else(|error| fault::render(&error, &asked, access.id()));
     let headers = response.headers_mut();
     headers.insert(API_VERSION, version.header());
     headers.append(
         header::VARY,
         HeaderValue::from_static("OpenStack-API-Version"),
     );
-    if let Ok(value) = HeaderValue::from_str(&id) {
+    if let Ok(value) = HeaderValue::from_str(access.id()) {
         headers.insert(REQUEST_ID, value);
     }
-    Answer {
-        route,
-        response,
-        request_id: Some(id),
-    }
+    (route, response)
 }
 
 /// A JSON document, 200.

@@ -10,6 +10,7 @@ use ::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts
 
 use super::schema::Violation;
 use crate::{
+    base::seldom::Seldom,
     control::{self, Error as E, artifact, cache, db, import, location::Refusal, metadef},
     data::{self, StoreError},
     http::{self, Response},
@@ -177,14 +178,29 @@ impl Error {
             status,
             explanation: self.default_explanation(status, asked).into_owned(),
             text,
-            header: self.header(),
+            header: self.header(status),
         }
     }
 
     fn log(&self, status: StatusCode, request_id: &str) {
-        if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
-            let cause = chain(self);
-            tracing::error!(request.id = request_id, %status, "{cause}");
+        if !status.is_server_error() || status == StatusCode::NOT_IMPLEMENTED {
+            return;
+        }
+        let cause = chain(self);
+        match self.outage().map_or(Some(1), Seldom::times) {
+            Some(times) => tracing::error!(request.id = request_id, %status, times, "{cause}"),
+            None => tracing::debug!(request.id = request_id, %status, "{cause}"),
+        }
+    }
+
+    /// Something that is away, so that each request fails: the access log has them all.
+    fn outage(&self) -> Option<&'static Seldom> {
+        static DATABASE: Seldom = Seldom::new();
+        static KEYSTONE: Seldom = Seldom::new();
+        match self {
+            Self::Control(E::Db(db::Error::Unavailable)) => Some(&DATABASE),
+            Self::Control(E::IdentityUnavailable(_)) => Some(&KEYSTONE),
+            _ => None,
         }
     }
 
@@ -205,7 +221,7 @@ impl Error {
             _ => http::error::title(status),
         };
         let mut response = http::error::titled(status, title, explanation, detail, accept);
-        if let Some((name, value)) = self.header() {
+        if let Some((name, value)) = self.header(status) {
             response.headers_mut().insert(name, value);
         }
         response
@@ -294,7 +310,7 @@ impl Error {
         text.into()
     }
 
-    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+    fn header(&self, status: StatusCode) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::MethodNotAllowed { allow } => {
                 Some((header::ALLOW, HeaderValue::from_str(allow).ok()?))
@@ -311,11 +327,9 @@ impl Error {
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_str(&format!("Keystone uri=\"{authenticate_at}\"")).ok()?,
             )),
-            Self::Control(control::Error::IdentityUnavailable(_)) => {
-                Some((header::RETRY_AFTER, HeaderValue::from_static("10")))
-            }
-            // Buffers come free with the next transfer that ends.
-            Self::Control(control::Error::Data(data::Error::Busy)) => {
+            // Not before the operator has done something. Glance does not say when either.
+            Self::Control(control::Error::MediaDenied) => None,
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("10")))
             }
             _ => None,

@@ -40,6 +40,9 @@ pub enum Check {
         /// The files.
         paths: Vec<String>,
     },
+    /// `lease`, which is not oslo's: the service is well while it has renewed its lease in time, and so
+    /// while the database answers.
+    Lease,
 }
 
 /// Addresses with the same first bits.
@@ -60,14 +63,18 @@ struct Finding {
 }
 
 impl Healthcheck {
-    /// The answer to `peer`.
-    pub(super) fn answer(&self, head: &Parts, peer: SocketAddr) -> Response {
+    /// The answer to `peer` of a process that has its lease, or has not.
+    pub(super) fn answer(&self, head: &Parts, peer: SocketAddr, has_lease: bool) -> Response {
         if !self.answers(head, peer) {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NOT_FOUND;
             return response;
         }
-        let found: Vec<Finding> = self.checks.iter().map(Check::look).collect();
+        let found: Vec<Finding> = self
+            .checks
+            .iter()
+            .map(|check| check.look(has_lease))
+            .collect();
         let well = found.iter().all(|finding| finding.well);
         let status = match (well, head.method == Method::HEAD) {
             (false, _) => StatusCode::SERVICE_UNAVAILABLE,
@@ -150,7 +157,7 @@ impl Healthcheck {
 }
 
 impl Check {
-    fn look(&self) -> Finding {
+    fn look(&self, has_lease: bool) -> Finding {
         let (well, details) = match self {
             Self::DisableByFile { path: None } => {
                 let details = "No 'disable_by_file_path' configuration value specified";
@@ -165,6 +172,7 @@ impl Check {
                 let found = ours.is_some_and(|(_, path)| Path::new(path).exists());
                 (!found, String::new())
             }
+            Self::Lease => (has_lease, String::new()),
             Self::EnableByFiles { paths } => {
                 match paths.iter().find(|path| !Path::new(path).exists()) {
                     Some(path) => (false, format!("File path {path} is missing")),
@@ -174,6 +182,7 @@ impl Check {
         };
         let reason = match (well, self) {
             (true, _) => "OK",
+            (false, Self::Lease) => "LEASE LOST",
             (false, Self::EnableByFiles { .. }) => "FILE PATH MISSING",
             (false, Self::DisableByFile { .. } | Self::DisableByFilesPorts { .. }) => {
                 "DISABLED BY FILE"
@@ -249,7 +258,11 @@ mod tests {
             ..Healthcheck::default()
         };
         let ask = || {
-            let answer = health.answer(&head(&[("accept", "application/json")]), peer("127.0.0.1"));
+            let answer = health.answer(
+                &head(&[("accept", "application/json")]),
+                peer("127.0.0.1"),
+                true,
+            );
             let body: Value = serde_json::from_slice(answer.body().bytes().unwrap()).unwrap();
             (answer.status().as_u16(), body["reasons"][0].clone())
         };
@@ -260,6 +273,22 @@ mod tests {
         assert_eq!(ask(), (200, said("OK", "not found")));
         fs::write(&file, "").unwrap();
         assert_eq!(ask(), (503, said("DISABLED BY FILE", "found")));
+    }
+
+    #[test]
+    fn a_lost_lease_takes_the_service_out_where_it_is_looked_at() {
+        let ask = |checks: &[Check], has_lease| {
+            let checks = checks.to_vec();
+            let health = Healthcheck {
+                checks,
+                ..Healthcheck::default()
+            };
+            let answer = health.answer(&head(&[]), peer("127.0.0.1"), has_lease);
+            answer.status().as_u16()
+        };
+        assert_eq!(ask(&[Check::Lease], true), 200);
+        assert_eq!(ask(&[Check::Lease], false), 503);
+        assert_eq!(ask(&[], false), 200);
     }
 
     #[test]
@@ -280,7 +309,7 @@ mod tests {
             ("2001:db9::1", 404),
         ];
         for (address, expected) in cases {
-            let answer = health.answer(&head(&[]), peer(address));
+            let answer = health.answer(&head(&[]), peer(address), true);
             assert_eq!(answer.status().as_u16(), expected, "{address}");
         }
         assert!(network("0.0.0.0", 0).has(peer("203.0.113.1")));
@@ -294,7 +323,7 @@ mod tests {
         };
         let ask = |headers: &[_]| {
             health
-                .answer(&head(headers), peer("127.0.0.1"))
+                .answer(&head(headers), peer("127.0.0.1"), true)
                 .status()
                 .as_u16()
         };

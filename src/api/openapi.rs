@@ -23,7 +23,7 @@ const COMPONENTS: &str = include_str!("openapi/components.json");
 
 const ABOUT: &str = "\
 The OpenStack Images API v2, as this service has it. Errors are HTML, JSON or text, by `Accept`. \
-Every answer bears the request's id in `X-Openstack-Request-Id`; a request may bring its own. \
+Every answer to a known caller bears the request's id in `X-Openstack-Request-Id`; a request may bring its own. \
 Beside `/v2` there are `/versions` and `/healthcheck`, which ask nobody for a token.";
 
 /// The document. Where nobody is asked for a token it knows none.

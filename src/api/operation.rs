@@ -221,7 +221,7 @@ pub(super) const STATUSES: [(u16, &str); 18] = [
     (502, "The worker that has the staged data cannot be asked."),
     (
         503,
-        "Something that is needed is away or busy; `Retry-After` says when to try again.",
+        "Something that is needed is away or busy; `Retry-After` says when to try again, where that may help.",
     ),
     (504, "The worker that has the staged data does not answer."),
 ];

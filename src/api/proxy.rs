@@ -7,15 +7,26 @@ use ::http::{HeaderValue, header, request::Parts, uri::Scheme};
 #[derive(Clone, Debug)]
 pub(super) struct Prefix(pub(super) String);
 
-/// Takes scheme, host and prefix over from the proxy's headers.
-pub(super) fn apply(head: &mut Parts, scheme: &mut Scheme) {
+/// Takes scheme, host and prefix over from the proxy's headers. Returns the client's address, as the
+/// proxy has it.
+pub(super) fn apply(head: &mut Parts, scheme: &mut Scheme) -> Option<String> {
     let text = |name: &str| {
         let value = head.headers.get(name)?.to_str().ok()?;
         (!value.is_empty()).then(|| value.to_owned())
     };
-    let (proto, host) = match text("forwarded") {
-        Some(forwarded) => (element(&forwarded, "proto"), element(&forwarded, "host")),
-        None => (text("x-forwarded-proto"), text("x-forwarded-host")),
+    let (proto, host, client) = match text("forwarded") {
+        Some(forwarded) => {
+            let element = |key| element(&forwarded, key);
+            (element("proto"), element("host"), element("for"))
+        }
+        None => {
+            let client = text("x-forwarded-for");
+            let first = client
+                .as_deref()
+                .and_then(|client| client.split(',').next());
+            let first = first.map(|first| first.trim().to_owned());
+            (text("x-forwarded-proto"), text("x-forwarded-host"), first)
+        }
     };
     let prefix = text("x-forwarded-prefix");
     if let Some(given) = proto.and_then(|proto| proto.parse().ok()) {
@@ -27,6 +38,7 @@ pub(super) fn apply(head: &mut Parts, scheme: &mut Scheme) {
     if let Some(prefix) = prefix {
         head.extensions.insert(Prefix(prefix));
     }
+    client
 }
 
 /// A value of the first element of `Forwarded` (RFC 7239), which the outermost proxy wrote. As
@@ -42,6 +54,20 @@ fn element(forwarded: &str, key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn client(name: &str, value: &str) -> Option<String> {
+        let request = ::http::Request::builder().header(name, value);
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        apply(&mut head, &mut Scheme::HTTP.clone())
+    }
+
+    #[test]
+    fn the_client_is_the_first_in_the_row() {
+        let ours = Some("192.0.2.60".to_owned());
+        assert_eq!(client("x-forwarded-for", "192.0.2.60, 10.0.0.1"), ours);
+        assert_eq!(client("forwarded", "For=192.0.2.60;proto=http"), ours);
+        assert_eq!(client("x-forwarded-host", "a"), None);
+    }
 
     fn applied(headers: &[(&str, &str)]) -> (String, String, Option<String>) {
         let mut request = ::http::Request::builder().header("host", "inside:9292");

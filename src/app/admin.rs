@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-use super::service::each_store;
+use super::service::{database, each_store};
 
 /// Images under way of others that are counted.
 const STUCK_MAX: u32 = 1000;
@@ -44,7 +44,8 @@ pub struct Done {
 
 /// Creates the schema where there is none, and brings our own tables up to date.
 pub async fn db_sync(config: Config) -> anyhow::Result<Done> {
-    let (result, sentence) = match open(&config)?.sync().await? {
+    let synced = open(&config)?.sync().await;
+    let (result, sentence) = match synced.with_context(|| database(&config))? {
         Check::Ready => ("unchanged", "the database was up to date"),
         Check::Empty => ("created", "the database is created"),
         Check::Behind | Check::Newer(_) | Check::Unserved(_) => {
@@ -59,7 +60,8 @@ pub async fn db_sync(config: Config) -> anyhow::Result<Done> {
 
 /// The version of the schema.
 pub async fn db_version(config: Config) -> anyhow::Result<Done> {
-    let version = open(&config)?.version().await?.to_string();
+    let version = existing(&config)?.version().await;
+    let version = version.with_context(|| database(&config))?.to_string();
     Ok(Done {
         facts: json!({"version": version}),
         sentence: version,
@@ -68,7 +70,8 @@ pub async fn db_version(config: Config) -> anyhow::Result<Done> {
 
 /// Whether the schema is one that this version serves; an error when it is not.
 pub async fn db_check(config: Config) -> anyhow::Result<Done> {
-    let check = open(&config)?.check().await?;
+    let check = existing(&config)?.check().await;
+    let check = check.with_context(|| database(&config))?;
     check.ready()?;
     Ok(Done {
         sentence: check.to_string(),
@@ -103,7 +106,7 @@ pub async fn upgrade_check(config: Config) -> Vec<Looked> {
     let mut look = |what, found| looked.push(Looked { what, found });
     let warnings = config.warnings.join("; ");
     look("configuration", Readiness::unless(warnings));
-    let (schema, under_way) = database(&config).await;
+    let (schema, under_way) = records(&config).await;
     look("database", schema);
     look("images", under_way);
     let policy = Policy::load(config.policy);
@@ -117,10 +120,11 @@ pub async fn upgrade_check(config: Config) -> Vec<Looked> {
 }
 
 /// The schema, and what others have under way where it can be asked.
-async fn database(config: &Config) -> (Readiness, Readiness) {
+async fn records(config: &Config) -> (Readiness, Readiness) {
     let asked = async {
-        let db = open(config)?;
-        db.check().await?.ready()?;
+        let db = existing(config)?;
+        let check = db.check().await;
+        check.with_context(|| database(config))?.ready()?;
         let stuck = db.images_stuck(Duration::ZERO, "", STUCK_MAX).await?;
         anyhow::Ok(stuck.len())
     };
@@ -273,7 +277,19 @@ pub async fn store_check(
 /// Opens a database that can be served; the embedded one is made.
 async fn ready(config: &Config) -> anyhow::Result<Db> {
     drop(open(config)?);
-    Ok(Db::connect(&config.db).await?)
+    let db = Db::connect(&config.db).await;
+    db.with_context(|| database(config))
+}
+
+/// Opens a database to look at it: an embedded one that is not there is not made.
+fn existing(config: &Config) -> anyhow::Result<Db> {
+    if let Some(path) = config.db.file().filter(|path| !path.exists()) {
+        bail!(
+            "there is no database {}: run `fresnel db sync`",
+            path.display()
+        );
+    }
+    Ok(Db::open(&config.db)?)
 }
 
 /// Opens the database without a look at its schema. The embedded one needs its directory.

@@ -1,17 +1,14 @@
 //! The image service: every layer, put together and running.
 
-use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    task::{JoinHandle, spawn_blocking},
-};
+use tokio::time::sleep;
+use tracing::{info, warn};
 
-use super::{encrypted, metrics, plugins, staging};
+use super::{Running, encrypted, plugins, staging};
 use crate::{
     api::Api,
-    base::telemetry,
     buf::{Pool, pool::READER_SHARE_BYTES},
     cache::Cache,
     client::{
@@ -23,12 +20,12 @@ use crate::{
     },
     config::{self, Config, Keys, Keystone, Kind, Tokens},
     control::{
-        self, Auth, Control, Db, ImageCache, Leases, Policy, Protections, auth, job,
+        self, Auth, Control, Db, ImageCache, Leases, Policy, Protections, auth, db, job,
         notify::{Settings, Teller, send},
         sweep,
     },
     data::{Plane, cached, digest::Engine, encrypt::Vault},
-    http::{self, Drain, Listener, Served, Shutdown},
+    http::Listener,
     model::StoreId,
     store::{
         self, Registry, Store,
@@ -41,134 +38,98 @@ use crate::{
     },
 };
 
-/// A running service. [`Service::drain`] ends it; dropped without, its tasks end with the runtime.
-pub struct Service {
-    address: SocketAddr,
-    scheme: &'static str,
-    leases: Arc<Leases>,
-    shutdown: Shutdown,
-    served: Vec<JoinHandle<Served>>,
-    background: Vec<JoinHandle<()>>,
-    cache: Option<Cache>,
+/// Listens first, so that a taken port is told before anything is touched; then opens the stores and
+/// the database, enters the node's lease and serves.
+pub(super) async fn start(mut config: Config) -> anyhow::Result<Running> {
+    let listener = Listener::bind(&config.http).await?;
+    let address = listener.local_addr()?;
+    let listeners = [Some(address), config.metrics_bind];
+    let listeners = listeners.map(Vec::from_iter).concat();
+    let mut running = Running::new();
+    running.serve_metrics(config.metrics_bind).await?;
+    let facts = Facts::of(&config, address);
+    let stores = open_stores(&config, &listeners)?;
+    let session = config.keystone.tokens.as_ref().map(session).transpose()?;
+    let vault = Vault::new(config.data.vault);
+    let stores = encrypted::served(&config, stores, session.as_ref(), &vault).await?;
+    let web = web_for_imports(&config, &listeners)?;
+    plugins::check(&config.control.import)?;
+    let plane = Arc::new(Plane {
+        pool: pool(&config, &stores),
+        stores: stores.clone(),
+        engine: Engine::sized_for_machine(config.digest_engine)
+            .context("cannot start [fresnel] digest_engine")?,
+        vault,
+        settings: config.data,
+    });
+    let db = connect(&config).await?;
+    let leases = Leases::join(db.clone(), config.lease).await?;
+    let policy = Policy::load(config.policy)?;
+    let protections = config.protections.as_ref();
+    let protections = protections.map(|settings| Protections::load(settings, &policy));
+    let Keystone { tokens, limits, .. } = config.keystone;
+    let auth = tokens.zip(session.clone());
+    let auth = auth.map(|(tokens, session)| by_keystone(tokens, session));
+    if let Some(local) = &mut config.control.import.staging.local {
+        local.host = hostname();
+    }
+    let control = Arc::new(Control {
+        auth: auth.unwrap_or_default(),
+        limits: limits.map(of_keystone).transpose()?,
+        protections: protections.transpose()?.unwrap_or_default(),
+        peer: Some(Peer::new().context("cannot ask other workers")?),
+        trusts: session.clone().map(Trusts::new),
+        keys: Some(open_keys(config.keys, session)?),
+        glance: Some(Glance::new().context("cannot ask other image services")?),
+        web: Some(web),
+        policy,
+        cache: config.cache.map(open_cache).transpose()?,
+        ..Control::new(db, stores, config.control, leases)
+    });
+    staging::clean(&control).await;
+    let api = Arc::new(Api::new(control.clone(), plane.clone(), config.api)?);
+    running.cache = control.cache.as_ref().map(|images| images.cache.clone());
+    running.control = Some(control.clone());
+    keep(&mut running, &control, plane, config.notifications);
+    running.serve(listener, api);
+    facts.tell(&control);
+    Ok(running)
 }
 
-impl Service {
-    /// Listens first, so that a taken port is told before anything is touched; then opens the
-    /// stores and the database, enters the node's lease and serves.
-    pub async fn start(mut config: Config) -> anyhow::Result<Self> {
-        let listener = Listener::bind(&config.http).await?;
-        let address = listener.local_addr()?;
-        let scheme = if config.http.tls.is_some() {
-            "https"
-        } else {
-            "http"
+/// What an operator wants to know of a service that is ready.
+struct Facts {
+    address: String,
+    database: String,
+    flavor: String,
+}
+
+impl Facts {
+    fn of(config: &Config, address: SocketAddr) -> Self {
+        let scheme = match config.http.tls {
+            Some(_) => "https",
+            None => "http",
         };
-        let listeners = [Some(address), config.metrics_bind];
-        let listeners = listeners.map(Vec::from_iter).concat();
-        let stores = open_stores(&config, &listeners)?;
-        let session = config.keystone.tokens.as_ref().map(session).transpose()?;
-        let vault = Vault::new(config.data.vault);
-        let stores = encrypted::served(&config, stores, session.as_ref(), &vault).await?;
-        let web = web_for_imports(&config, &listeners)?;
-        plugins::check(&config.control.import)?;
-        let plane = Arc::new(Plane {
-            pool: pool(&config, &stores),
-            stores: stores.clone(),
-            engine: Engine::sized_for_machine(config.digest_engine)
-                .context("cannot start [fresnel] digest_engine")?,
-            vault,
-            settings: config.data,
-        });
-        let db = connect(&config).await?;
-        let leases = Leases::join(db.clone(), config.lease).await?;
-        let policy = Policy::load(config.policy)?;
-        let protections = config.protections.as_ref();
-        let protections = protections.map(|settings| Protections::load(settings, &policy));
-        let Keystone { tokens, limits, .. } = config.keystone;
-        let auth = tokens.zip(session.clone());
-        let auth = auth.map(|(tokens, session)| by_keystone(tokens, session));
-        if let Some(local) = &mut config.control.import.staging.local {
-            local.host = hostname();
+        Self {
+            address: format!("{scheme}://{address}"),
+            database: config.shown("database", "connection"),
+            flavor: config.shown("paste_deploy", "flavor"),
         }
-        let control = Arc::new(Control {
-            auth: auth.unwrap_or_default(),
-            limits: limits.map(of_keystone).transpose()?,
-            protections: protections.transpose()?.unwrap_or_default(),
-            peer: Some(Peer::new().context("cannot ask other workers")?),
-            trusts: session.clone().map(Trusts::new),
-            keys: Some(open_keys(config.keys, session)?),
-            glance: Some(Glance::new().context("cannot ask other image services")?),
-            web: Some(web),
-            policy,
-            cache: config.cache.map(open_cache).transpose()?,
-            ..Control::new(db, stores, config.control, leases.clone())
-        });
-        staging::clean(&control).await;
-        let api = Arc::new(Api::new(control.clone(), plane.clone(), config.api)?);
-        let (shutdown, drain) = http::drain();
-        let mut service = Self {
-            address,
-            scheme,
-            leases,
-            shutdown,
-            served: Vec::new(),
-            cache: control.cache.as_ref().map(|images| images.cache.clone()),
-            background: background(&control, plane, config.notifications)?,
-        };
-        if let Some(address) = config.metrics_bind {
-            service.serve_metrics(address, drain.clone()).await?;
-        }
-        service
-            .served
-            .push(tokio::spawn(http::serve(listener, api, drain)));
-        Ok(service)
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// One line for the operator: that it is ready, and what to try.
-    pub fn greeting(&self) -> String {
+    fn tell(&self, control: &Control) {
         let Self {
-            scheme, address, ..
+            address,
+            database,
+            flavor,
         } = self;
-        format!("Ready on {scheme}://{address}; try: curl {scheme}://{address}/v2/images")
-    }
-
-    /// No new requests and no more jobs; those under way, and transfers, may end within `patience`. At last
-    /// the lease is given up.
-    pub async fn drain(self, patience: Duration) {
-        // Uploads that are stopped then are told so before their connections are cut.
-        self.shutdown.begin(patience + Leases::CLEAN_UP_WAIT);
-        self.leases.drain(patience).await;
-        for served in self.served {
-            // Its panics are logged where they happen.
-            drop(served.await);
-        }
-        for task in &self.background {
-            task.abort();
-        }
-        for task in self.background {
-            drop(task.await);
-        }
-        self.leases.leave().await;
-        if let Some(cache) = self.cache {
-            // What is not saved is fetched again.
-            drop(spawn_blocking(move || cache.save()).await);
-        }
-    }
-
-    async fn serve_metrics(&mut self, address: SocketAddr, drain: Drain) -> anyhow::Result<()> {
-        let counted = telemetry::start_metrics()?;
-        let listener = Listener::bind(&metrics::listener(address)).await?;
-        tracing::info!("Metrics on http://{}/metrics", listener.local_addr()?);
-        self.background.push(tokio::spawn(counted.clone().upkeep()));
-        let handler = Arc::new(metrics::Page::new(counted));
-        self.served
-            .push(tokio::spawn(http::serve(listener, handler, drain)));
-        Ok(())
+        let stores = control.stores.iter();
+        let stores = stores.map(|store| format!("{} ({})", store.id(), store.kind()));
+        let stores = stores.collect::<Vec<_>>().join(", ");
+        let node = control.leases.node();
+        info!(
+            node.id = %node, database, flavor, stores,
+            "Ready on {address}; try: curl {address}/v2/images"
+        );
     }
 }
 
@@ -178,47 +139,48 @@ fn open_cache(config: config::Cache) -> anyhow::Result<ImageCache> {
 }
 
 /// What goes on behind the cache, where there is one.
-fn keep_cache(control: &Arc<Control>, plane: &Arc<Plane>) -> Vec<JoinHandle<()>> {
+fn keep_cache(running: &mut Running, control: &Arc<Control>, plane: &Arc<Plane>) {
     let Some(images) = &control.cache else {
-        return Vec::new();
+        return;
     };
-    vec![
-        tokio::spawn(images.cache.clone().keep()),
-        tokio::spawn(cached::prove_all(
-            images.cache.clone(),
-            plane.engine.clone(),
-        )),
-        tokio::spawn(control::cache::prefetch(control.clone(), plane.clone())),
-        tokio::spawn(control::cache::record(control.clone())),
-    ]
+    running.keep(images.cache.clone().keep());
+    running.keep(cached::prove_all(
+        images.cache.clone(),
+        plane.engine.clone(),
+    ));
+    running.keep(control::cache::prefetch(control.clone(), plane.clone()));
+    running.keep(control::cache::record(control.clone()));
 }
 
 /// What goes on beside the requests.
-fn background(
+fn keep(
+    running: &mut Running,
     control: &Arc<Control>,
     plane: Arc<Plane>,
     notifications: Option<Settings>,
-) -> anyhow::Result<Vec<JoinHandle<()>>> {
-    let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+) {
     let [leasing, sweeping, deciding, telling] = [(); 4].map(|()| control.clone());
-    let mut background = keep_cache(control, &plane);
-    background.extend([
-        tokio::spawn(async move { leasing.leases.keep().await }),
-        tokio::spawn(job::run(control.clone(), plane)),
-        tokio::spawn(async move { sweep::run(&sweeping, sweep::SWEEP_EVERY).await }),
-        tokio::spawn(async move { keep_policy(&deciding.policy, hangup).await }),
-    ]);
-    background.extend(notifications.map(|settings| {
-        tokio::spawn(async move {
+    keep_cache(running, control, &plane);
+    running.keep(async move { leasing.leases.keep().await });
+    running.keep(job::run(control.clone(), plane));
+    running.keep(async move { sweep::run(&sweeping, sweep::SWEEP_EVERY).await });
+    running.keep(async move { deciding.policy.watch().await });
+    if let Some(settings) = notifications {
+        running.keep(async move {
             send::run(telling.db.clone(), &telling.leases, &settings).await;
-        })
-    }));
-    Ok(background)
+        });
+    }
+}
+
+/// Which database, for errors.
+pub(super) fn database(config: &Config) -> String {
+    format!("[database] connection = {}", db::masked(&config.db.url))
 }
 
 /// The database, which tells its changes where notifications are on.
 async fn connect(config: &Config) -> anyhow::Result<Db> {
-    let db = Db::connect(&config.db).await?;
+    let db = found(&config.db).await;
+    let db = db.with_context(|| database(config))?;
     let teller = config.notifications.as_ref();
     let teller = teller.map(|settings| Teller::new(settings, config.control.multistore));
     Ok(match teller {
@@ -227,13 +189,22 @@ async fn connect(config: &Config) -> anyhow::Result<Db> {
     })
 }
 
-/// The policy's files are read again when they change, and on SIGHUP.
-async fn keep_policy(policy: &Policy, mut hangup: Signal) {
+/// The database, once it answers.
+async fn found(config: &db::Config) -> db::Result<Db> {
+    let mut tries = 0;
     loop {
-        tokio::select! {
-            () = policy.watch() => {}
-            _ = hangup.recv() => policy.reload(),
+        let opened = Db::connect(config).await;
+        let goes_on = config.start_retries_max.is_none_or(|max| tries < max);
+        if !goes_on || !matches!(opened, Err(db::Error::Unavailable)) {
+            return opened;
         }
+        tries += 1;
+        let database = db::masked(&config.url);
+        warn!(
+            database,
+            tries, "Cannot start without the database; trying again"
+        );
+        sleep(config.start_retry_interval).await;
     }
 }
 

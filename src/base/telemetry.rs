@@ -1,21 +1,24 @@
 //! Logs and metrics: set up once, at the start of the process.
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+mod described;
+mod file;
+mod process;
+
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tracing::Subscriber;
+use tracing::{Subscriber, error, info};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, registry::LookupSpan,
 };
 
+use described::{METRICS, Metric};
+use file::LogFile;
+
 /// Histograms hold what they observed until they are asked to sum it up.
 const UPKEEP_SECONDS: u64 = 5;
+/// How often it is looked whether the log file is still the one that its name means.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// Bounds of the histograms, whose unit is seconds.
 const BUCKETS_SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0,
@@ -32,6 +35,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Standard error too, where there is a file.
     pub stderr: bool,
+    /// The file is opened again when its name means another, or none any more.
+    pub follow: bool,
 }
 
 /// Why logs or metrics could not be set up.
@@ -54,19 +59,63 @@ pub enum Error {
 }
 
 /// Sends the process's log where the configuration says. Call once.
-pub fn start_logs(config: &Config) -> Result<(), Error> {
-    let subscriber = subscriber(config, filter(config)?)?;
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::Twice)
+pub fn start_logs(config: &Config) -> Result<Logs, Error> {
+    let file = config.file.clone().map(LogFile::open).transpose()?;
+    let file = file.map(Arc::new);
+    let subscriber = subscriber(config, file.clone(), filter(config)?);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::Twice)?;
+    Ok(Logs { file })
+}
+
+/// The process's log, which whoever rotates it has opened again.
+#[derive(Clone, Debug)]
+pub struct Logs {
+    /// None where it goes to standard error.
+    file: Option<Arc<LogFile>>,
+}
+
+impl Logs {
+    /// Whether it goes to a file.
+    pub fn are_in_a_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// From now on lines go to the file that has the configured name, which is made where there is none.
+    /// They go on to the old one where that fails.
+    pub fn reopen(&self) {
+        let Some(file) = &self.file else {
+            return;
+        };
+        match file.reopen() {
+            Ok(()) => info!("The log goes on in this file"),
+            Err(error) => error!(%error, "The log stays in this file"),
+        }
+    }
+
+    /// Does so whenever the name means another file, or none; runs as long as the process.
+    pub async fn follow(self) {
+        let Some(file) = &self.file else {
+            return;
+        };
+        let mut ticks = tokio::time::interval(FOLLOW_EVERY);
+        loop {
+            ticks.tick().await;
+            if file.has_moved() {
+                self.reopen();
+            }
+        }
+    }
 }
 
 /// Begins to count. Until then, and where it is never called, counting costs nothing. Call once.
 pub fn start_metrics() -> Result<Metrics, Error> {
     let builder = PrometheusBuilder::new().set_buckets(BUCKETS_SECONDS);
     let builder = builder.expect("there are buckets");
-    builder
-        .install_recorder()
-        .map(Metrics)
-        .map_err(|_| Error::Twice)
+    let metrics = builder.install_recorder().map(Metrics);
+    let metrics = metrics.map_err(|_| Error::Twice)?;
+    METRICS.iter().for_each(Metric::describe);
+    process::introduce();
+    Ok(metrics)
 }
 
 /// What has been counted.
@@ -76,6 +125,7 @@ pub struct Metrics(PrometheusHandle);
 impl Metrics {
     /// All of it in Prometheus' text format.
     pub fn render(&self) -> String {
+        process::look();
         self.0.render()
     }
 
@@ -99,21 +149,16 @@ fn filter(config: &Config) -> Result<EnvFilter, Error> {
     }
 }
 
-fn subscriber(config: &Config, filter: EnvFilter) -> Result<impl Subscriber + use<>, Error> {
-    let file = config.file.as_ref().map(open).transpose()?;
+fn subscriber(
+    config: &Config,
+    file: Option<Arc<LogFile>>,
+    filter: EnvFilter,
+) -> impl Subscriber + use<> {
     let to_stderr = file.is_none() || config.stderr;
     let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = Vec::new();
-    layers.extend(file.map(|file| layer(config, Arc::new(file))));
+    layers.extend(file.map(|file| layer(config, file)));
     layers.extend(to_stderr.then(|| layer(config, io::stderr)));
-    Ok(tracing_subscriber::registry().with(layers).with(filter))
-}
-
-fn open(path: &PathBuf) -> Result<File, Error> {
-    let opened = OpenOptions::new().append(true).create(true).open(path);
-    opened.map_err(|source| Error::File {
-        path: path.clone(),
-        source,
-    })
+    tracing_subscriber::registry().with(layers).with(filter)
 }
 
 fn layer<S, W>(config: &Config, writer: W) -> Box<dyn Layer<S> + Send + Sync>
@@ -141,7 +186,8 @@ mod tests {
             file: Some(path.clone()),
             ..config
         };
-        let subscriber = subscriber(&config, EnvFilter::new("info")).unwrap();
+        let file = Arc::new(LogFile::open(path.clone()).unwrap());
+        let subscriber = subscriber(&config, Some(file), EnvFilter::new("info"));
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("request", request_id = "req-1");
             span.in_scope(|| tracing::info!(bytes = 3, "Stored"));
@@ -192,5 +238,16 @@ mod tests {
             text.contains("fresnel_telemetry_test_total{path=\"copy\"} 2"),
             "{text}"
         );
+        for line in [
+            "# HELP process_open_fds open files",
+            "# TYPE process_cpu_seconds_total counter",
+            concat!(
+                "fresnel_build_info{version=\"",
+                env!("CARGO_PKG_VERSION"),
+                "\"} 1"
+            ),
+        ] {
+            assert!(text.contains(line), "{line}:\n{text}");
+        }
     }
 }

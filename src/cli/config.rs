@@ -5,11 +5,12 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::{Failure, sources::ConfigArgs};
-use crate::config::Effective;
+use crate::config::{Effective, Errors};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Say all that is wrong with the configuration, with file and line
+    /// Say all that is wrong with the configuration, and with the files and directories that it names, with
+    /// file and line
     Check(Args),
     /// Print every option with its value in force; passwords are masked
     Show(Args),
@@ -28,6 +29,10 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Check(args) => {
             let config = args.config.load()?;
+            let problems = config.unusable();
+            if !problems.is_empty() {
+                return Err(Errors(problems).into());
+            }
             if args.json {
                 let valid = json!({"valid": true, "warnings": config.warnings});
                 writeln!(io::stdout(), "{valid}")?;

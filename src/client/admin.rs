@@ -28,7 +28,7 @@ pub struct Admin {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The socket is there, and not for us.
-    #[error("cannot use the socket {path}: {source}", path = path.display())]
+    #[error("cannot use the socket {path}", path = path.display())]
     Socket {
         /// `[fresnel] admin_socket`.
         path: PathBuf,

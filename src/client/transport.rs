@@ -40,7 +40,7 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path} cannot be used", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -48,10 +48,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file has no certificate or key in it, or the system has no authorities.
-    #[error("TLS cannot be set up: {0}")]
+    #[error("TLS cannot be set up")]
     Tls(#[source] reqwest::Error),
     /// The same, for connections of our own.
-    #[error("TLS cannot be set up: {0}")]
+    #[error("TLS cannot be set up")]
     Rustls(#[source] rustls::Error),
 }
 

@@ -18,6 +18,11 @@ section! {
         pool_timeout: u32 = "30", min 1;
         /// Seconds after which a connection is replaced.
         connection_recycle_time: u32 = "3600", min 1;
+        /// How often more `fresnel serve` tries a database that does not answer while it starts; -1 is for
+        /// ever.
+        max_retries: i64 = "10", min -1;
+        /// Seconds between these tries.
+        retry_interval: u32 = "10", min 1;
     }
 }
 
@@ -29,7 +34,8 @@ impl Database {
             connections_max: self.max_pool_size.saturating_add(self.max_overflow),
             acquire_timeout: Duration::from_secs(self.pool_timeout.into()),
             lifetime_max: Duration::from_secs(self.connection_recycle_time.into()),
-            statement_max,
+            start_retries_max: u64::try_from(self.max_retries).ok(),
+            start_retry_interval: Duration::from_secs(self.retry_interval.into()),
             ..db::Config::default()
         }
     }

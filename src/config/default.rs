@@ -50,6 +50,9 @@ section! {
         log_file: Option<String>, was &[("DEFAULT", "logfile")];
         /// Directory of `log_file`; without that, of `fresnel.log`.
         log_dir: Option<String>, was &[("DEFAULT", "logdir")];
+        /// Look each second whether the log file still has its name, and go on in the one that has it, as
+        /// a rotation by renaming wants it. Without it SIGHUP says so.
+        watch_log_file: bool = "false";
         /// Write to standard error too where the log goes to a file.
         use_stderr: bool = "false";
     }
@@ -68,6 +71,7 @@ impl Logs {
             json: self.use_json,
             file,
             stderr: self.use_stderr,
+            follow: self.watch_log_file,
         }
     }
 }

@@ -40,6 +40,7 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
     files: Vec<Vec<Entry>>,
+    names: Vec<String>,
     search: Vec<PathBuf>,
 }
 
@@ -94,6 +95,11 @@ impl Files {
         found
     }
 
+    /// What they are called, in their order.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// The directories in which other files that the operator names are looked for.
     pub(crate) fn search(&self) -> &[PathBuf] {
         &self.search
@@ -127,7 +133,10 @@ impl Files {
     fn read_file(&mut self, path: &Path, problems: &mut Vec<Problem>) {
         let name = path.display().to_string();
         match fs::read_to_string(path) {
-            Ok(text) => self.add(&name, &text, problems),
+            Ok(text) => {
+                self.add(&name, &text, problems);
+                self.names.push(name);
+            }
             Err(error) => problems.push(Problem::nowhere(format!("{name}: {error}"))),
         }
     }

@@ -40,7 +40,9 @@ section! {
     Healthcheck in "healthcheck" {
         /// Say what was looked at.
         detailed: bool = "false";
-        /// Any of `disable_by_file`, `disable_by_files_ports` and `enable_by_files`.
+        /// Any of `disable_by_file`, `disable_by_files_ports` and `enable_by_files`; and `lease`, which is
+        /// not Glance's: the answer is 503 while the node could not renew its lease in time, because the
+        /// database is away.
         backends: Vec<String> = "disable_by_file";
         /// `disable_by_file`: while this file is there the answer is 503.
         disable_by_file_path: Option<String> = "/etc/glance/healthcheck_disable";
@@ -134,6 +136,7 @@ impl Healthcheck {
                 "enable_by_files" => Some(Check::EnableByFiles {
                     paths: self.enable_by_file_paths.clone(),
                 }),
+                "lease" => Some(Check::Lease),
                 other => {
                     refuse("backends", format!("{other:?} is not known"));
                     None

@@ -94,7 +94,7 @@ impl Control {
         for blob in blobs.map_err(changed)? {
             self.forget_blob(&blob).await;
         }
-        tracing::info!(artifact.id = %artifact.id, "Deleted artifact {}", artifact.id);
+        tracing::info!(request.id = caller.request_id, artifact.id = %artifact.id, "Deleted an artifact");
         Ok(())
     }
 

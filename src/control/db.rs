@@ -40,7 +40,7 @@ mod together;
 mod trust;
 mod url;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use super::notify::Teller;
 use crate::model::{Image, ProjectId};
@@ -86,9 +86,10 @@ pub struct Config {
     pub lifetime_max: Duration,
     /// How long a writer of SQLite waits for another process's.
     pub busy_timeout: Duration,
-    /// A statement that takes longer is given up, with its connection: [`Error::Unavailable`]. Longer than
-    /// servers wait for locks (MariaDB: 50 s).
-    pub statement_max: Duration,
+    /// How often more a process that starts tries a database that does not answer; none is for ever.
+    pub start_retries_max: Option<u64>,
+    /// How long it waits between these tries.
+    pub start_retry_interval: Duration,
 }
 
 impl Default for Config {
@@ -99,7 +100,8 @@ impl Default for Config {
             acquire_timeout: Duration::from_secs(30),
             lifetime_max: Duration::from_secs(3600),
             busy_timeout: Duration::from_secs(5),
-            statement_max: Duration::from_secs(60),
+            start_retries_max: Some(10),
+            start_retry_interval: Duration::from_secs(10),
         }
     }
 }
@@ -111,6 +113,11 @@ impl Config {
     /// What is wrong with it.
     pub fn check(&self) -> Result<(), UrlError> {
         url::parse(self).map(drop)
+    }
+
+    /// The file of a database that lives in this process (SQLite); none of the others.
+    pub fn file(&self) -> Option<PathBuf> {
+        url::file(self)
     }
 }
 

@@ -178,7 +178,7 @@ impl Control {
             )),
         };
         found.map_err(|cause| {
-            warn!(key = id, %cause, "Unable to retrieve an encryption key");
+            warn!(key.id = id, %cause, "Unable to retrieve an encryption key");
             Refusal::NoKey(id.to_owned()).into()
         })
     }
@@ -190,7 +190,7 @@ impl Control {
             return;
         };
         if let Err(cause) = keys.needs(id, &image.id, token).await {
-            warn!(image.id = %image.id, key = id, %cause, "The key manager does not know that an image needs its key");
+            warn!(image.id = %image.id, key.id = id, %cause, "The key manager does not know that an image needs its key");
         }
     }
 
@@ -240,10 +240,10 @@ impl Control {
             };
             match destroyed {
                 Ok(()) => {
-                    info!(image.id = %image, key = id, "Destroyed the key of a deleted image");
+                    info!(image.id = %image, key.id = id, "Destroyed the key of a deleted image");
                 }
                 Err(cause) => {
-                    warn!(image.id = %image, key = id, %cause, "The key of a deleted image stays");
+                    warn!(image.id = %image, key.id = id, %cause, "The key of a deleted image stays");
                     if matches!(cause, key_manager::Error::Unavailable(_)) {
                         outcome = Err(Refusal::NoKey(id.clone()));
                     }
@@ -262,9 +262,8 @@ impl Control {
         let Some(keys) = &self.keys else {
             return Ok(());
         };
-        let left = keys.leaves(id, image, token).await;
-        if let Err(cause) = &left {
-            info!(image.id = %image, key = id, %cause, "The key manager did not know that an image needs its key");
+        if let Err(cause) = keys.leaves(id, image, token).await {
+            info!(image.id = %image, key.id = id, %cause, "The key manager did not know that an image needs its key");
         }
         left
     }

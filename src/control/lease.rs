@@ -28,7 +28,7 @@ use crate::{
     model::{Attempt, ImageId},
 };
 
-/// A transfer older than this is in the log at every [`AGED`].
+/// A running transfer is in the log each time that it is so much older.
 const AGED: Duration = Duration::from_secs(60);
 
 /// The leases of this process.
@@ -61,6 +61,8 @@ pub struct Transfer {
     node: NodeId,
     started: Instant,
     received_bytes: AtomicU64,
+    /// At which multiple of [`AGED`] it was last in the log.
+    shown: AtomicU64,
     stop: watch::Sender<Option<StopReason>>,
 }
 
@@ -115,6 +117,7 @@ impl Leases {
             node: held.node,
             started: Instant::now(),
             received_bytes: AtomicU64::new(0),
+            shown: AtomicU64::new(0),
             stop: watch::Sender::new(None),
             writes: Mutex::new(writes),
         });
@@ -153,6 +156,11 @@ impl Leases {
             }
             self.show();
         }
+    }
+
+    /// Whether the last heartbeat is younger than the lease.
+    pub fn is_held(&self) -> bool {
+        self.renewed_at.borrow().elapsed() < self.lease
     }
 
     /// Returns when the last heartbeat is younger than the lease; waits a lease for that.
@@ -287,6 +295,8 @@ impl Leases {
 
     /// Age, bytes and rate of what runs.
     fn show(&self) {
+        let age = self.renewed_at.borrow().elapsed();
+        gauge!("fresnel_lease_age_seconds").set(age.as_secs_f64());
         let held = self.held.lock();
         let oldest = held.transfers.values().map(|t| t.started.elapsed()).max();
         gauge!("fresnel_transfer_oldest_seconds").set(oldest.unwrap_or_default().as_secs_f64());
@@ -297,7 +307,7 @@ impl Leases {
             let received_bytes = transfer.received_bytes();
             let bytes_per_second = received_bytes as f64 / age.as_secs_f64();
             let age_seconds = age.as_secs();
-            if age >= AGED {
+            if transfer.is_due(age) {
                 info!(
                     image.id = image,
                     received_bytes, age_seconds, bytes_per_second, "Upload goes on"
@@ -356,6 +366,12 @@ impl Transfer {
     fn is_of(&self, image: &ImageId) -> bool {
         let writes = self.writes.lock();
         writes.iter().any(|write| write.image == *image)
+    }
+
+    /// Whether it has got so much older that the log should say so, once.
+    fn is_due(&self, age: Duration) -> bool {
+        let times = age.as_secs() / AGED.as_secs();
+        self.shown.swap(times, Ordering::Relaxed) != times
     }
 
     /// What has arrived.

@@ -42,7 +42,7 @@ pub async fn open(plane: &Plane, plan: &ReadPlan) -> Result<Egress> {
             }
             Err(error @ store::Error::NoBuffers) => return Err(of_store(error, plan)),
             Err(error) => {
-                warn!(image.id = %plan.image, store = %id, %error, "Cannot read a location");
+                warn!(image.id = %plan.image, store.id = %id, %error, "Cannot read a location");
                 failed = error;
             }
         }

@@ -97,7 +97,9 @@ async fn carry(
     }
     intake.write_head(lines).await?;
     while let Some(mut bytes) = intake.receive(source, lines).await? {
-        intake.count(bytes.len() as u64)?;
+        let counted = intake.count(bytes.len() as u64);
+        steward.received(intake.received_bytes);
+        counted?;
         if intake.is_report_due() {
             intake.report(steward).await?;
         }
@@ -477,7 +479,7 @@ impl<'a> Line<'a> {
         {
             let store = &self.target.store;
             let object = &self.target.intent.object;
-            warn!(%store, object, %error, "Could not remove a failed upload's bytes; the sweep will");
+            warn!(store.id = %store, object, %error, "Could not remove a failed upload's bytes; the sweep will");
         }
     }
 
@@ -489,7 +491,7 @@ impl<'a> Line<'a> {
             return Err(error);
         }
         let store = &self.target.store;
-        warn!(%store, %error, "Upload goes on without store {store}");
+        warn!(store.id = %store, %error, "Upload goes on without a store");
         self.lost = Some(error);
         Ok(())
     }

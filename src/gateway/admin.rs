@@ -1,19 +1,18 @@
 //! The node's own cache, for whoever may open its socket: the paths of Glance's cache API (reference
 //! A.10), with nobody's token and no policy in front of them.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use ::http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
-use tracing::warn;
 
-use super::{Gateway, Route, permit::Permit, record, unavailable};
+use super::{Gateway, Route, end, permit::Permit};
 use crate::{
     cache::{Cache, Shown},
     client::upstream,
-    http::{self, Body, Handler, Request, Response},
+    http::{self, Access, Body, Handler, Request, Response},
     model::ImageId,
 };
 
@@ -139,29 +138,20 @@ impl Admin {
 #[async_trait]
 impl Handler for Admin {
     async fn handle(&self, request: Request) -> Response {
-        let (started, head) = (Instant::now(), request.head);
+        let (access, head) = (Access::of(&request), request.head);
         let accept = head.headers.get(header::ACCEPT);
-        let response = self.answer(&head).await.unwrap_or_else(|error| {
+        let mut response = self.answer(&head).await.unwrap_or_else(|error| {
             let status = match &error {
                 Error::NoPath => StatusCode::NOT_FOUND,
                 Error::Target | Error::Uncacheable => StatusCode::BAD_REQUEST,
                 Error::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
                 Error::Crashed => StatusCode::INTERNAL_SERVER_ERROR,
-                Error::Upstream(error) => {
-                    warn!(%error, "The upstream cannot be asked");
-                    return unavailable(accept);
-                }
+                Error::Upstream(error) => return self.gateway.unavailable(error, accept),
             };
             let accept = accept.and_then(|accept| accept.to_str().ok());
             http::error::render(status, &error.to_string(), "", accept)
         });
-        record(
-            &head.method,
-            head.uri.path(),
-            Route::Admin,
-            &response,
-            started,
-        );
+        end(access, Route::Admin, &mut response);
         response
     }
 }

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use http_body::SizeHint;
 
-use super::segment::{Segment, Window, Windows};
+use super::{
+    access::Access,
+    segment::{Segment, Window, Windows},
+};
 use crate::base::limits::KIB;
 
 /// Bytes read at a time where a file must pass through memory. Two of them are in flight for a
@@ -15,7 +18,10 @@ use crate::base::limits::KIB;
 const COPY_BYTES: usize = 128 * KIB;
 
 /// A response's body.
-pub struct Body(Content);
+pub struct Body {
+    content: Content,
+    access: Option<Box<Access>>,
+}
 
 enum Content {
     Full(Bytes),
@@ -60,13 +66,13 @@ impl Body {
 
     /// Bytes at hand.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self(Content::Full(bytes.into()))
+        Self::of(Content::Full(bytes.into()))
     }
 
     /// `len` bytes that are made while they are sent. The source is dropped when they all are, or
     /// when the client is gone.
     pub fn frames(len: u64, source: impl FrameSource) -> Self {
-        Self(Content::Frames {
+        Self::of(Content::Frames {
             len: Some(len),
             source: Box::new(source),
         })
@@ -74,15 +80,25 @@ impl Body {
 
     /// Bytes of a number that nobody knows before their end, which the source says with `None`.
     pub fn stream(source: impl FrameSource) -> Self {
-        Self(Content::Frames {
+        Self::of(Content::Frames {
             len: None,
             source: Box::new(source),
         })
     }
 
+    fn of(content: Content) -> Self {
+        let access = None;
+        Self { content, access }
+    }
+
+    /// `access` hears of its bytes, and is dropped with the last of them.
+    pub(super) fn follow(&mut self, access: Access) {
+        self.access = Some(Box::new(access));
+    }
+
     /// Bytes; of a stream, as many as there can be.
     pub fn len(&self) -> u64 {
-        match &self.0 {
+        match &self.content {
             Content::Full(bytes) => bytes.len() as u64,
             Content::Frames { len, .. } => len.unwrap_or(u64::MAX),
         }
@@ -95,7 +111,7 @@ impl Body {
 
     /// The bytes, where they are at hand.
     pub fn bytes(&self) -> Option<&Bytes> {
-        match &self.0 {
+        match &self.content {
             Content::Full(bytes) => Some(bytes),
             Content::Frames { .. } => None,
         }
@@ -104,8 +120,8 @@ impl Body {
     /// The body as hyper sends it.
     pub(super) fn on_wire(self, delivery: Delivery) -> WireBody {
         let left = self.len();
-        let is_stream = matches!(&self.0, Content::Frames { len: None, .. });
-        let state = match self.0 {
+        let is_stream = matches!(&self.content, Content::Frames { len: None, .. });
+        let state = match self.content {
             Content::Full(bytes) => State::Full(bytes),
             Content::Frames { source, .. } => State::Idle(Producer {
                 source,
@@ -113,11 +129,14 @@ impl Body {
                 delivery,
             }),
         };
-        WireBody {
+        let mut body = WireBody {
             left,
             is_stream,
             state,
-        }
+            access: self.access,
+        };
+        body.sent(0);
+        body
     }
 }
 
@@ -144,6 +163,27 @@ pub(super) struct WireBody {
     left: u64,
     is_stream: bool,
     state: State,
+    access: Option<Box<Access>>,
+}
+
+impl WireBody {
+    /// So many more bytes are on their way.
+    fn sent(&mut self, bytes: u64) {
+        self.left -= bytes;
+        if let Some(access) = &mut self.access {
+            access.sent(bytes);
+            if self.left == 0 {
+                access.end();
+            }
+        }
+    }
+
+    /// A stream has ended well.
+    fn ended(&mut self) {
+        if let Some(access) = &mut self.access {
+            access.end();
+        }
+    }
 }
 
 enum State {
@@ -166,7 +206,7 @@ impl http_body::Body for WireBody {
             match std::mem::replace(&mut this.state, State::Done) {
                 State::Done => return Poll::Ready(None),
                 State::Full(bytes) => {
-                    this.left = 0;
+                    this.sent(bytes.len() as u64);
                     return Poll::Ready(Some(Ok(http_body::Frame::data(Segment::Bytes(bytes)))));
                 }
                 State::Idle(producer) => {
@@ -179,11 +219,14 @@ impl http_body::Body for WireBody {
                     };
                     let segment = match segment {
                         Ok(Some(segment)) => segment,
-                        Ok(None) if this.is_stream => return Poll::Ready(None),
+                        Ok(None) if this.is_stream => {
+                            this.ended();
+                            return Poll::Ready(None);
+                        }
                         Ok(None) => return Poll::Ready(Some(Err(early_end(this.left)))),
                         Err(error) => return Poll::Ready(Some(Err(error))),
                     };
-                    this.left -= bytes::Buf::remaining(&segment) as u64;
+                    this.sent(bytes::Buf::remaining(&segment) as u64);
                     if this.left > 0 {
                         this.state = State::Idle(producer);
                     }

@@ -23,6 +23,7 @@ use super::{
     error,
     io::{Io, Transport, Wire},
     listener::Stream,
+    server::Failed,
 };
 use crate::base::limits::KIB;
 
@@ -42,6 +43,8 @@ pub(super) struct Server {
     builder: http1::Builder,
     sent: metrics::Counter,
     copied: metrics::Counter,
+    handshakes_failed: Failed,
+    heads_failed: Failed,
 }
 
 impl Server {
@@ -60,6 +63,15 @@ impl Server {
             builder,
             sent: egress("sendfile"),
             copied: egress("copy"),
+            handshakes_failed: Failed::by("handshake"),
+            heads_failed: Failed::by("head"),
+        }
+    }
+
+    fn no_handshake(&self, peer: SocketAddr, error: &dyn std::fmt::Display) {
+        tracing::debug!(%peer, %error, "A TLS handshake failed");
+        if let Some(times) = self.handshakes_failed.times() {
+            tracing::info!(%peer, %error, times, "A client could not agree on TLS");
         }
     }
 }
@@ -83,8 +95,8 @@ pub(super) async fn run(
             let handshake = timeout(server.config.handshake_timeout, tls.accept(stream));
             match handshake.await {
                 Ok(Ok(stream)) => Transport::Tls(Box::new(stream)),
-                Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake failed"),
-                Err(_) => return tracing::debug!(%peer, "TLS handshake timed out"),
+                Ok(Err(error)) => return server.no_handshake(peer, &error),
+                Err(late) => return server.no_handshake(peer, &late),
             }
         }
     };
@@ -103,7 +115,12 @@ pub(super) async fn run(
     if let Err(error) = ended {
         // Our own faults were told where they happened; the rest is the client's affair.
         let cause = error.source().map(tracing::field::display);
-        tracing::debug!(%peer, %error, cause, "connection ended");
+        tracing::debug!(%peer, %error, cause, "A connection ended");
+        if error.is_parse()
+            && let Some(times) = server.heads_failed.times()
+        {
+            tracing::info!(%peer, %error, times, "A client does not speak HTTP");
+        }
     }
 }
 

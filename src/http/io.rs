@@ -217,7 +217,7 @@ fn poll_sendfile(
 /// Tells of a file that could not be sent, which only this place knows.
 fn cut(window: &Window, error: io::Error) -> io::Error {
     let Window { offset, left, .. } = window;
-    tracing::warn!(%error, offset, left_bytes = left, "a file broke off and its connection was cut");
+    tracing::warn!(%error, offset, left_bytes = left, "A file broke off and its connection was cut");
     error
 }
 

@@ -9,14 +9,13 @@ use std::{
 
 use rustix::{fs::Mode, process::umask};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
-use tokio_rustls::TlsAcceptor;
 
-use super::{Config, tls};
+use super::{Config, Tls};
 
 /// A socket that listens, not yet served.
 pub struct Listener {
     pub(super) socket: Socket,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Tls>,
     pub(super) config: Config,
 }
 
@@ -35,7 +34,7 @@ pub(super) enum Stream {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is taken, not ours or not one.
-    #[error("cannot listen on {host}:{port}: {source}")]
+    #[error("cannot listen on {host}:{port}")]
     Bind {
         /// `bind_host`.
         host: String,
@@ -45,7 +44,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The path is taken or not ours to use.
-    #[error("cannot listen on {path}: {source}", path = path.display())]
+    #[error("cannot listen on {path}", path = path.display())]
     Path {
         /// The socket's.
         path: PathBuf,
@@ -53,7 +52,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A certificate or key file is missing or unfit.
-    #[error("{path}: {reason}", path = path.display())]
+    #[error("TLS cannot be set up with {path}: {reason}", path = path.display())]
     Pem {
         /// The file.
         path: PathBuf,
@@ -75,7 +74,7 @@ impl Listener {
     /// Reads the TLS files and listens. Connections wait in the backlog until
     /// [`serve`](super::serve).
     pub async fn bind(config: &Config) -> Result<Self, Error> {
-        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let tls = config.tls.as_ref().map(Tls::open).transpose()?;
         let socket = listen(config).await.map_err(|source| Error::Bind {
             host: config.bind_host.clone(),
             port: config.bind_port,
@@ -111,6 +110,11 @@ impl Listener {
             tls: None,
             config: Config::default(),
         })
+    }
+
+    /// Its TLS, where it has any.
+    pub fn tls(&self) -> Option<Tls> {
+        self.tls.clone()
     }
 
     /// Where it listens, with the port that the kernel chose; an error for a socket with a path.

@@ -10,8 +10,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use crate::base::seldom::Seldom;
+
 use super::{
-    Config, Drain, Handler, Listener,
+    Config, Drain, Handler, Listener, Tls,
     connection::{self, Server},
     listener::Stream,
 };
@@ -21,6 +23,44 @@ const REFUSALS_MAX: usize = 64;
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
     content-length: 0\r\nconnection: close\r\n\r\n";
+
+/// Connections that came to nothing, by one reason.
+pub(super) struct Failed {
+    counted: metrics::Counter,
+    told: Seldom,
+}
+
+impl Failed {
+    pub(super) fn by(reason: &'static str) -> Self {
+        Self {
+            counted: metrics::counter!("fresnel_http_failed_connections_total", "reason" => reason),
+            told: Seldom::new(),
+        }
+    }
+
+    /// One more. How many since the last line of the log, where it is time for another.
+    pub(super) fn times(&self) -> Option<u64> {
+        self.counted.increment(1);
+        self.told.times()
+    }
+}
+
+/// A connection that is open.
+struct Open(metrics::Gauge);
+
+impl Open {
+    fn count() -> Self {
+        let gauge = metrics::gauge!("fresnel_http_connections");
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
 
 /// How a service ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +79,17 @@ pub async fn serve(listener: Listener, handler: Arc<dyn Handler>, mut drain: Dra
     } = listener;
     let mut tasks = Connections::new(&config);
     let server = Arc::new(Server::new(config, handler));
+    let unaccepted = Failed::by("accept");
     let deadline = loop {
         tokio::select! {
             deadline = drain.begun() => break deadline,
             Some(ended) = tasks.set.join_next() => report(ended),
             accepted = socket.accept() => match accepted {
-                Ok((stream, peer)) => tasks.spawn(&server, tls.clone(), stream, peer, &drain),
-                Err(error) => pause(&error).await,
+                Ok((stream, peer)) => {
+                    let tls = tls.as_ref().map(Tls::acceptor);
+                    tasks.spawn(&server, tls, stream, peer, &drain);
+                }
+                Err(error) => pause(&error, &unaccepted).await,
             },
         }
     };
@@ -63,6 +107,8 @@ struct Connections {
     set: JoinSet<()>,
     places: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
+    full: Failed,
+    connections_max: usize,
 }
 
 impl Connections {
@@ -71,6 +117,8 @@ impl Connections {
             set: JoinSet::new(),
             places: Arc::new(Semaphore::new(config.connections_max)),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+            full: Failed::by("full"),
+            connections_max: config.connections_max,
         }
     }
 
@@ -84,11 +132,18 @@ impl Connections {
     ) {
         if let Ok(place) = self.places.clone().try_acquire_owned() {
             let connected = connection::run(server.clone(), tls, stream, peer, drain.clone());
+            let open = Open::count();
             self.set.spawn(async move {
                 connected.await;
-                drop(place);
+                drop((place, open));
             });
-        } else if let (Ok(permit), None) = (self.refusals.clone().try_acquire_owned(), tls) {
+            return;
+        }
+        if let Some(times) = self.full.times() {
+            let connections_max = self.connections_max;
+            tracing::warn!(%peer, times, connections_max, "Refused a connection: there are as many as there may be");
+        }
+        if let (Ok(permit), None) = (self.refusals.clone().try_acquire_owned(), tls) {
             match stream {
                 Stream::Tcp(stream) => self.set.spawn(refuse(stream, permit)),
                 Stream::Unix(stream) => self.set.spawn(refuse(stream, permit)),
@@ -117,15 +172,17 @@ async fn refuse(mut stream: impl AsyncRead + AsyncWrite + Unpin, _permit: OwnedS
 }
 
 /// Out of descriptors or memory: accepting again at once would spin.
-async fn pause(error: &io::Error) {
+async fn pause(error: &io::Error, failed: &Failed) {
     if error.kind() != io::ErrorKind::ConnectionAborted {
-        tracing::warn!(%error, "cannot accept a connection");
+        if let Some(times) = failed.times() {
+            tracing::warn!(%error, times, "Could not accept a connection");
+        }
         sleep(Duration::from_millis(100)).await;
     }
 }
 
 fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "a connection's task failed");
+        tracing::error!(%error, "A connection's task failed");
     }
 }

@@ -1,7 +1,8 @@
 //! TLS for a listener.
 
-use std::{path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
+use parking_lot::Mutex;
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
@@ -9,11 +10,55 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio_rustls::TlsAcceptor;
+use tracing::{error, info};
 
 use super::{TlsConfig, listener::Error};
 
-/// Reads the PEM files. Every error names the file at fault.
-pub(super) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, Error> {
+/// The TLS of a listener; clones are of the same.
+#[derive(Clone)]
+pub struct Tls {
+    config: TlsConfig,
+    acceptor: Arc<Mutex<TlsAcceptor>>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`Error::Pem`], which names the file at fault.
+    pub fn open(config: &TlsConfig) -> Result<Self, Error> {
+        Ok(Self {
+            config: config.clone(),
+            acceptor: Arc::new(Mutex::new(acceptor(config)?)),
+        })
+    }
+
+    /// Reads the files again, for the connections to come. With files that are unfit nothing changes;
+    /// the log says which.
+    pub fn reload(&self) {
+        let cert_file = self.config.cert_file.display();
+        match acceptor(&self.config) {
+            Ok(acceptor) => {
+                *self.acceptor.lock() = acceptor;
+                info!(%cert_file, "The certificate was read again");
+            }
+            Err(error) => error!(%error, "The certificate stays as it was"),
+        }
+    }
+
+    /// For one connection.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        self.acceptor.lock().clone()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tls").field(&self.config).finish()
+    }
+}
+
+fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let chain = certificates(&config.cert_file)?;
     let key = PrivateKeyDer::from_pem_file(&config.key_file)

@@ -202,6 +202,8 @@ impl Steward for TestSteward {
         Ok(())
     }
 
+    fn received(&self, _received_bytes: u64) {}
+
     async fn opened(&self, _attempt: Attempt, _object: &str) -> Result<(), StopReason> {
         Ok(())
     }

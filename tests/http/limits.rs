@@ -117,6 +117,11 @@ async fn one_connection_too_many_is_told_so() {
         (503, Some("1"))
     );
     assert!(second.is_closed().await);
+    assert_eq!(
+        rig.count("fresnel_http_failed_connections_total{reason=\"full\"}"),
+        1
+    );
+    assert_eq!(rig.count("fresnel_http_connections"), 1);
     assert_eq!(first.get("/hello").await.unwrap().text(), "hello");
     first
         .send("GET /hello HTTP/1.1\r\nConnection: close\r\n\r\n")

@@ -5,7 +5,7 @@ use std::{fs::File, io, net::SocketAddr, os::unix::fs::FileExt, sync::Arc, time:
 use async_trait::async_trait;
 use fresnel::http::{
     Body, Config, Frame, FrameSource, Handler, Listener, ReadError, Request, Response, Served,
-    Shutdown, drain, error::render, serve,
+    Shutdown, Tls, drain, error::render, serve,
 };
 use http::StatusCode;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -25,6 +25,7 @@ pub(super) struct Rig {
     pub(super) address: SocketAddr,
     pub(super) file: Arc<File>,
     pub(super) shutdown: Shutdown,
+    pub(super) tls: Option<Tls>,
     /// One permit lets one `/gate` request answer.
     pub(super) gate: Arc<Semaphore>,
     /// Gets a permit for each `/gate` request that arrives.
@@ -71,7 +72,7 @@ impl Rig {
             ..config
         };
         let listener = Listener::bind(&config).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (address, tls) = (listener.local_addr().unwrap(), listener.tls());
         let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let site = Arc::new(Site {
             file: file.clone(),
@@ -83,6 +84,7 @@ impl Rig {
         Self {
             address,
             file,
+            tls,
             shutdown,
             gate,
             arrived,
@@ -99,7 +101,12 @@ impl Rig {
 
     /// `fresnel_egress_bytes_total{path="..."}`.
     pub(super) fn egress_bytes(&self, path: &str) -> u64 {
-        let line = format!("fresnel_egress_bytes_total{{path=\"{path}\"}} ");
+        self.count(&format!("fresnel_egress_bytes_total{{path=\"{path}\"}}"))
+    }
+
+    /// What a metric of that name and those labels says.
+    pub(super) fn count(&self, metric: &str) -> u64 {
+        let line = format!("{metric} ");
         let text = self.metrics.render();
         let value = text.lines().find_map(|found| found.strip_prefix(&line));
         value.map_or(0, |value| value.parse().unwrap())

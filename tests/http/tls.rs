@@ -1,6 +1,6 @@
 //! The same over TLS.
 
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use fresnel::http::{Config, Listener, TlsConfig};
 use rcgen::{CertificateParams, CertifiedKey, Issuer, KeyPair, generate_simple_self_signed};
@@ -30,6 +30,13 @@ impl Pki {
         Self {
             folder,
             certificate,
+        }
+    }
+
+    /// Puts these files in the place of others'.
+    fn replace(&self, others: &Self) {
+        for name in ["cert.pem", "key.pem"] {
+            std::fs::copy(self.path().join(name), others.path().join(name)).unwrap();
         }
     }
 
@@ -70,10 +77,40 @@ fn client_config() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>
 }
 
 async fn handshake(rig: &Rig, config: ClientConfig) -> Client<TlsStream<TcpStream>> {
+    try_handshake(rig, config).await.unwrap()
+}
+
+async fn try_handshake(
+    rig: &Rig,
+    config: ClientConfig,
+) -> io::Result<Client<TlsStream<TcpStream>>> {
     let stream = TcpStream::connect(rig.address).await.unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     let name = ServerName::try_from("rig").unwrap();
-    Client::new(connector.connect(name, stream).await.unwrap())
+    connector.connect(name, stream).await.map(Client::new)
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_shown_from_the_reload_on() {
+    let (old, new) = (Pki::new(), Pki::new());
+    let rig = Rig::with(old.config()).await;
+    let mut open = old.connect(&rig).await;
+    new.replace(&old);
+    old.connect(&rig).await;
+    let tls = rig.tls.clone().unwrap();
+    tls.reload();
+    new.connect(&rig).await;
+    let roots = client_config().with_root_certificates(old.roots());
+    assert!(
+        try_handshake(&rig, roots.with_no_client_auth())
+            .await
+            .is_err()
+    );
+    // What is open stays, and so does the certificate when the files are unfit.
+    assert_eq!(open.get("/hello").await.unwrap().text(), "hello");
+    std::fs::write(old.path().join("key.pem"), "").unwrap();
+    tls.reload();
+    new.connect(&rig).await;
 }
 
 #[tokio::test]

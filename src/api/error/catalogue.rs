@@ -25,8 +25,10 @@ const INTRODUCTION: &str = "\
 
 Every error that a client can meet, by its status: what it reads, why, and what helps. Words in `{}` stand for
 those of the request. An error is HTML, JSON or plain text, by `Accept`; its text stands in the body of each, and
-where none is here it is the status's own. Every answer has `X-Openstack-Request-Id`: the service's log has the
-cause of a failure under it, and no client is told more.
+where none is here it is the status's own. Every answer to a known caller has `X-Openstack-Request-Id`: the
+service's log has the cause of a failure under it, and no client is told more. An answer that comes before the
+caller is known (401, and the 503 while Keystone is away) has none, as in Glance; the log has it all the same, under
+the id that the request brought, or else by the client's address.
 
 What a path that is not HTTP is answered with, before any route is looked for, is in
 [SEMANTICS.md](SEMANTICS.md#heads-that-are-no-http).

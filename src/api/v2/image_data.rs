@@ -138,7 +138,8 @@ pub async fn download(api: &Api, call: Call) -> Result<Response> {
     let egress = match open(&api.plane, &mut download).await {
         Ok(egress) => egress,
         Err(error @ data::Error::Lost(_)) => {
-            error!("{error}");
+            let id = &download.plan.image;
+            error!(request.id = call.caller.request_id, image.id = %id, %error, "An image is lost");
             return Ok(no_content());
         }
         Err(error) => return Err(control::Error::Data(error).into()),
@@ -328,7 +329,7 @@ impl FrameSource for Sending {
         let piece = self.egress.next().await.map_err(|error| {
             self.is_cut = true;
             let store = self.egress.store();
-            warn!(image.id = %self.image, %store, %error, "A download is cut");
+            warn!(image.id = %self.image, store.id = %store, %error, "A download is cut");
             io::Error::other(error)
         })?;
         Ok(piece.map(|piece| match piece {
@@ -358,7 +359,7 @@ impl Drop for Sending {
         info!(
             request.id = self.request_id,
             image.id = %self.image,
-            store = %self.egress.store(),
+            store.id = %self.egress.store(),
             sent_bytes = self.sent_bytes,
             whole,
             seconds,

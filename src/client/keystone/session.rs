@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use metrics::histogram;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tokio::{
@@ -290,6 +291,18 @@ impl Session {
 
     /// Sends a request, and again where nobody was found.
     async fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Answer, Error> {
+        let asked_at = Instant::now();
+        let answer = self.send_on(request).await;
+        let outcome = match &answer {
+            Ok(_) => "answered",
+            Err(_) => "failed",
+        };
+        histogram!("fresnel_keystone_request_seconds", "outcome" => outcome)
+            .record(asked_at.elapsed().as_secs_f64());
+        answer
+    }
+
+    async fn send_on(&self, request: impl Fn() -> RequestBuilder) -> Result<Answer, Error> {
         let mut pause = RETRY_AFTER;
         let mut left = self.config.retries;
         let response = loop {

@@ -1,6 +1,9 @@
 //! What can come of a database operation.
 
+use metrics::counter;
+
 use super::{artifact::Counted, quota::Over, url::UrlError};
+use crate::base::seldom::Seldom;
 
 /// The result of a database operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -107,6 +110,16 @@ impl Failure {
         }
     }
 
+    fn label(self) -> &'static str {
+        match self {
+            Self::Contended => "contended",
+            Self::Broken => "broken",
+            Self::Duplicate => "duplicate",
+            Self::Refused => "refused",
+            Self::Other => "other",
+        }
+    }
+
     fn of_code(code: &str) -> Self {
         match code {
             // SQLite: BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT. PostgreSQL: serialization,
@@ -130,12 +143,19 @@ impl Failure {
     }
 }
 
+/// Each request of a database that is away fails.
+static AWAY: Seldom = Seldom::new();
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        match Failure::of(&error) {
+        let failure = Failure::of(&error);
+        counter!("fresnel_db_failures_total", "kind" => failure.label()).increment(1);
+        match failure {
             Failure::Contended => Self::Busy,
             Failure::Broken => {
-                tracing::warn!(%error, "The database does not answer");
+                if let Some(times) = AWAY.times() {
+                    tracing::warn!(%error, times, "The database does not answer");
+                }
                 Self::Unavailable
             }
             Failure::Duplicate => Self::Duplicate("the row".to_owned()),

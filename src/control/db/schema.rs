@@ -274,8 +274,13 @@ async fn lock(t: &mut Transaction) -> Result<()> {
                 .await?;
         }
         Dialect::MySql => {
-            t.script("DO get_lock(concat(database(), '.fresnel_sync'), 600)")
-                .await?;
+            // 0 after the seconds have gone by, nothing where the server could not wait.
+            let sql = Sql::new("SELECT get_lock(concat(database(), '.fresnel_sync'), 600)");
+            let rows = t.fetch(&sql).await?;
+            if rows.first().map_or(Ok(None), |row| row.int(0))? != Some(1) {
+                let text = "another `fresnel db sync` is at work on this database for ten minutes";
+                return Err(Error::Schema(text.to_owned()));
+            }
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! SQLAlchemy's database URLs: `dialect+driver://user:password@host:port/database?option=value`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, path::PathBuf};
 
 use percent_encoding::percent_decode_str;
 use sqlx::{
@@ -55,6 +55,14 @@ pub fn masked(url: &str) -> String {
         None => place.to_owned(),
     };
     format!("{scheme}://{login}{place}")
+}
+
+/// The file of an embedded database; none of the others, and where the URL cannot be used.
+pub(super) fn file(config: &Config) -> Option<PathBuf> {
+    match parse(config).ok()? {
+        Target::Sqlite(options) => Some(options.get_filename().into()),
+        Target::Postgres(_) | Target::MySql(_) => None,
+    }
 }
 
 /// How to connect to what the configuration names.

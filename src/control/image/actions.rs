@@ -58,7 +58,7 @@ impl Control {
             after.updated_at = now();
             match self.db.image_save(&before, &after).await {
                 Ok(()) => {
-                    info!(image.id = %id, "Image {id} is {to}");
+                    info!(request.id = caller.request_id, image.id = %id, status = %to, "An image has another status");
                     return Ok(());
                 }
                 Err(db::Error::Conflict) => {}

@@ -64,7 +64,7 @@ impl Control {
                         // What fails is in the log, as with Glance.
                         drop(self.leave_keys(id, &keys, token).await);
                     }
-                    info!(image.id = %id, "Deleted image {id}");
+                    info!(request.id = caller.request_id, image.id = %id, "Deleted an image");
                     return Ok(());
                 }
                 // Its upload ended, or it was deactivated, meanwhile: look again.
@@ -82,7 +82,7 @@ impl Control {
         if let Some(task) = lock.and_then(|lock| lock.parse().ok()) {
             let ended = self.ended(Err("Image has been deleted, aborting import.".to_owned()));
             if let Err(error) = self.db.task_end(task, &ended).await {
-                warn!(image.id = %image.id, %task, %error, "Could not end the task of a deleted image");
+                warn!(image.id = %image.id, task.id = %task, %error, "Could not end the task of a deleted image");
             }
         }
         if matches!(image.status, Status::Uploading | Status::Importing)
@@ -156,7 +156,7 @@ impl Control {
     /// Data that is gone already, or in a store that takes no deletes, hinders nobody.
     async fn remove_location(&self, id: &ImageId, location: &Location) -> Result<()> {
         let Some(store) = self.store_of(location) else {
-            error!(image.id = %id, "No store for the data of image {id}: it stays where it is");
+            error!(image.id = %id, "No store for the data of an image: it stays where it is");
             return Ok(());
         };
         match store.delete(&location.url).await {
@@ -167,7 +167,7 @@ impl Control {
                 | store::Error::ReadOnly(_)
                 | store::Error::BadAddress(_)),
             ) => {
-                warn!(image.id = %id, store = %store.id(), %cause, "No data to delete of image {id}");
+                warn!(image.id = %id, store.id = %store.id(), %cause, "An image has no data to delete");
                 Ok(())
             }
             Err(cause) => Err(cause.into()),

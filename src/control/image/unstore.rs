@@ -47,7 +47,7 @@ impl Control {
             after.updated_at = now();
             match self.db.image_save(&before, &after).await {
                 Ok(()) => {
-                    info!(request.id = caller.request_id, image.id = %id, %store, "Took image {id} out of a store");
+                    info!(request.id = caller.request_id, image.id = %id, store.id = %store, "Took an image out of a store");
                     self.forget(id, &gone).await;
                     return Ok(());
                 }

@@ -90,7 +90,7 @@ impl Control {
             self.check_address(request).await?;
             match self.record(caller, &image, request, &stores, stale).await {
                 Ok(()) => {
-                    info!(request.id = caller.request_id, image.id = %image.id, method = request.method.as_str(), "Import of image {} begins", image.id);
+                    info!(request.id = caller.request_id, image.id = %image.id, method = request.method.as_str(), "An import begins");
                     self.job_added.notify_one();
                     if request.method != Method::CopyImage {
                         self.need_key(&image, request.token.as_ref()).await;
@@ -201,7 +201,7 @@ impl Control {
         if is_alive {
             return Err(Refusal::ActiveTask.into());
         }
-        warn!(image.id = %image.id, task = lock, "The lock of an import that is not heard of any more is broken");
+        warn!(image.id = %image.id, task.id = lock, "The lock of an import that is not heard of any more is broken");
         Ok(Some(Stale { lock, task }))
     }
 

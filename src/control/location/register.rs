@@ -86,7 +86,7 @@ impl Control {
             };
             match self.save_located(&queued, &after, Some(&work)).await {
                 Ok(()) => {
-                    info!(request.id = caller.request_id, image.id = %id, url = location::shown(&given.url), status = %after.status, "Registered a location of image {id}");
+                    info!(request.id = caller.request_id, image.id = %id, url = location::shown(&given.url), status = %after.status, "Registered a location of an image");
                     self.job_added.notify_one();
                     self.need_key(&after, token).await;
                     return Ok(());

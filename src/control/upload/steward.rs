@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use metrics::counter;
+use metrics::{Counter, counter};
 use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -21,6 +21,8 @@ pub struct UploadSteward {
     transfer: Arc<Transfer>,
     growth: Option<Arc<Growth>>,
     gone: CancellationToken,
+    /// `fresnel_ingress_bytes_total`
+    counted: Counter,
 }
 
 impl UploadSteward {
@@ -35,6 +37,7 @@ impl UploadSteward {
             transfer,
             growth,
             gone,
+            counted: counter!("fresnel_ingress_bytes_total"),
         }
     }
 }
@@ -42,13 +45,16 @@ impl UploadSteward {
 #[async_trait]
 impl Steward for UploadSteward {
     async fn advance(&self, received_bytes: u64) -> Result<(), StopReason> {
-        let new_bytes = self.transfer.set_received_bytes(received_bytes);
-        counter!("fresnel_ingress_bytes_total").increment(new_bytes);
         match (self.transfer.stop_reason(), &self.growth) {
             (Some(reason), _) => Err(reason),
             (None, Some(growth)) => growth.extend(received_bytes).await,
             (None, None) => Ok(()),
         }
+    }
+
+    fn received(&self, received_bytes: u64) {
+        let new_bytes = self.transfer.set_received_bytes(received_bytes);
+        self.counted.increment(new_bytes);
     }
 
     async fn opened(&self, attempt: Attempt, object: &str) -> Result<(), StopReason> {
@@ -60,7 +66,7 @@ impl Steward for UploadSteward {
     }
 
     async fn stored(&self, receipt: &Receipt) {
-        debug!(store = %receipt.store, url = location::shown(&receipt.url), "Stored");
+        debug!(store.id = %receipt.store, url = location::shown(&receipt.url), "Stored");
     }
 
     async fn stopped(&self) -> StopReason {

@@ -180,7 +180,10 @@ impl Connection {
                 Ok(cluster)
             }
             Err(error) => {
-                warn!(purpose = self.purpose.label(), %error, "Cannot connect to Ceph");
+                let Options {
+                    conf_file, user, ..
+                } = &self.options;
+                warn!(purpose = self.purpose.label(), user, conf_file, %error, "Cannot connect to Ceph");
                 state.failed = Some((Instant::now(), error.clone()));
                 Err(error)
             }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use metrics::counter;
+use metrics::{Counter, counter};
 use parking_lot::Mutex;
 use tracing::{debug, warn};
 
@@ -27,6 +27,8 @@ pub(super) struct ImportSteward<'a> {
     state: Mutex<State>,
     /// One record at a time.
     records: tokio::sync::Mutex<()>,
+    /// `fresnel_import_bytes_total`
+    counted: Counter,
 }
 
 struct State {
@@ -45,6 +47,7 @@ impl<'a> ImportSteward<'a> {
                 lost,
             }),
             records: tokio::sync::Mutex::default(),
+            counted: counter!("fresnel_import_bytes_total"),
         }
     }
 
@@ -67,8 +70,6 @@ impl<'a> ImportSteward<'a> {
 #[async_trait]
 impl Steward for ImportSteward<'_> {
     async fn advance(&self, received_bytes: u64) -> Result<(), StopReason> {
-        let new_bytes = self.transfer.set_received_bytes(received_bytes);
-        counter!("fresnel_import_bytes_total").increment(new_bytes);
         if let Some(reason) = self.transfer.stop_reason() {
             return Err(reason);
         }
@@ -93,6 +94,11 @@ impl Steward for ImportSteward<'_> {
                 Ok(())
             }
         }
+    }
+
+    fn received(&self, received_bytes: u64) {
+        let new_bytes = self.transfer.set_received_bytes(received_bytes);
+        self.counted.increment(new_bytes);
     }
 
     async fn opened(&self, attempt: Attempt, object: &str) -> Result<(), StopReason> {
