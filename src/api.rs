@@ -298,8 +298,14 @@ impl Api {
             &control.settings.container_formats,
             settings.image_schema_json.as_deref(),
         )?;
-        let tables = tables(control.settings.artifacts.enabled);
-        let openapi = openapi::document(tables, &schemas, control.auth.asks());
+        let artifacts = &control.settings.artifacts;
+        let types: Vec<&str> = artifacts
+            .types
+            .iter()
+            .map(|kind| kind.name.as_str())
+            .collect();
+        let tables = tables(artifacts.enabled);
+        let openapi = openapi::document(tables, &schemas, &types, control.auth.asks());
         Ok(Self {
             control,
             plane,

@@ -62,7 +62,7 @@ use scrub::Scrub;
 use space::Space;
 
 pub use fill::{Fill, Flow};
-pub use key::Key;
+pub use key::{Key, Owner};
 pub use pace::Pace;
 pub use proof::Proof;
 pub use queue::Queue;
@@ -279,15 +279,23 @@ impl Cache {
         self.shared.all().map(|entry| Shown::of(&entry)).collect()
     }
 
+    /// Those of images.
+    pub fn images(&self) -> Vec<Shown> {
+        let mut entries = self.entries();
+        entries.retain(|shown| shown.key.owner() == Owner::Image);
+        entries
+    }
+
     /// Whether there is an entry of an image, with anything in it or nothing.
     pub fn knows(&self, image: &ImageId) -> bool {
         let index = self.shared.index.lock();
-        index.entries().any(|(key, _)| key.image() == image)
+        index.entries().any(|(key, _)| key.is_of(image))
     }
 
     /// Whether all of an image is there.
     pub fn has(&self, image: &ImageId) -> bool {
-        let mut entries = self.shared.some(|key| key.image() == image);
+        let entries = self.shared.all();
+        let mut entries = entries.iter().filter(|entry| entry.key.is_of(image));
         entries.any(|entry| entry.is_whole())
     }
 
@@ -296,7 +304,7 @@ impl Cache {
         self.shared.config.limit_bytes
     }
 
-    /// Removes the entries of an image. Who reads one reads on. Blocks.
+    /// Removes the entries of an image, or of a blob. Who reads one reads on. Blocks.
     pub fn remove(&self, image: &ImageId) -> Removed {
         self.remove_each(self.shared.some(|key| key.image() == image))
     }

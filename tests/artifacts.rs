@@ -1,7 +1,10 @@
 //! Artifacts (reference J.2): through the real routes, and by python-glareclient.
 
 mod blobs;
+mod cached;
 mod client;
+mod people;
+mod races;
 mod records;
 
 use std::collections::BTreeMap;

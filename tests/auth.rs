@@ -21,11 +21,9 @@ use crate::support::{
 /// `[keystone_authtoken]`.
 fn behind(keystone: &Keystone, lines: &str) -> String {
     format!(
-        "[paste_deploy]\nflavor = keystone\n[keystone_authtoken]\n\
-         www_authenticate_uri = https://identity.example.org\nauth_url = {}\nauth_type = password\n\
-         username = glance\npassword = lab\nuser_domain_name = Default\n\
-         project_name = service\nproject_domain_name = Default\n{lines}\n",
-        keystone.url()
+        "[paste_deploy]\nflavor = keystone\n{}\
+         www_authenticate_uri = https://identity.example.org\n{lines}\n",
+        keystone.service()
     )
 }
 

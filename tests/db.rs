@@ -1,6 +1,7 @@
 //! The repository's claims, each held on SQLite, PostgreSQL and MariaDB. The servers are started by
 //! `tests/lab`; one that cannot be started fails the test.
 
+mod artifact_limits;
 mod artifacts;
 mod engine;
 mod glance;

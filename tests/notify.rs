@@ -536,13 +536,10 @@ fn expect(status: u16, answer: &Response) {
     assert_eq!(answer.status, status, "{body}");
 }
 
-/// The rows that wait, which the embedded database tells whoever asks.
+/// The rows that wait.
 fn waiting(ours: &Fresnel) -> usize {
-    let path = ours.folder().join("fresnel.sqlite");
-    let script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1], 30).execute(\
-                  'select count(*) from fresnel_events').fetchone()[0])";
-    let printed = lab::run(Command::new("python3").args(["-c", script]).arg(path));
-    printed.trim().parse().unwrap()
+    let counted = ours.query("SELECT COUNT(*) FROM fresnel_events");
+    counted[0].parse().unwrap()
 }
 
 /// Ids in the order of their appearance, times, and who asks, are masked; tags, a set, are sorted.

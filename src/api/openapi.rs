@@ -26,10 +26,12 @@ The OpenStack Images API v2, as this service has it. Errors are HTML, JSON or te
 Every answer to a known caller bears the request's id in `X-Openstack-Request-Id`; a request may bring its own. \
 Beside `/v2` there are `/versions` and `/healthcheck`, which ask nobody for a token.";
 
-/// The document. Where nobody is asked for a token it knows none.
+/// The document. Where nobody is asked for a token it knows none. `types` are the site's types of
+/// artifacts.
 pub(super) fn document(
     tables: &[(&str, &[Route])],
     schemas: &Schemas,
+    types: &[&str],
     asks_for_tokens: bool,
 ) -> Value {
     let tags = GROUPS
@@ -45,7 +47,7 @@ pub(super) fn document(
         },
         "servers": [{"url": "/"}],
         "tags": Value::from_iter(tags),
-        "paths": paths(tables, asks_for_tokens),
+        "paths": paths(tables, types, asks_for_tokens),
         "components": {
             "schemas": bodies(schemas),
             "responses": refusals(),
@@ -67,13 +69,13 @@ pub(super) fn document(
     document
 }
 
-fn paths(tables: &[(&str, &[Route])], asks_for_tokens: bool) -> Value {
+fn paths(tables: &[(&str, &[Route])], types: &[&str], asks_for_tokens: bool) -> Value {
     let routes = tables.iter();
     let routes =
         routes.flat_map(|(before, routes)| routes.iter().map(move |route| (before, route)));
     let paths = routes.map(|(before, route)| {
         let mut item = Map::new();
-        let named = path_parameters(route.path);
+        let named = path_parameters(route.path, types);
         if !named.is_empty() {
             item.insert("parameters".to_owned(), named.into());
         }
@@ -87,18 +89,22 @@ fn paths(tables: &[(&str, &[Route])], asks_for_tokens: bool) -> Value {
 }
 
 /// What a path's `{...}` stand for.
-fn path_parameters(path: &str) -> Vec<Value> {
+fn path_parameters(path: &str, types: &[&str]) -> Vec<Value> {
     let names = path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let described = names.map(|name| {
         let about = PATH_PARAMETERS.iter().find(|(known, _)| *known == name);
+        let mut schema = json!({"type": "string", "minLength": 1});
+        if name == "type" && !types.is_empty() {
+            schema["enum"] = json!(types);
+        }
         json!({
             "name": name,
             "in": "path",
             "required": true,
             "description": about.map_or("", |(_, about)| *about),
-            "schema": {"type": "string", "minLength": 1},
+            "schema": schema,
         })
     });
     described.collect()
@@ -337,7 +343,7 @@ mod tests {
     pub(super) fn whole() -> Value {
         let formats = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let schemas = Schemas::new(&formats("raw qcow2"), &formats("bare"), None).unwrap();
-        document(&TABLES, &schemas, true)
+        document(&TABLES, &schemas, &[], true)
     }
 
     fn routes() -> impl Iterator<Item = &'static Route> {
@@ -386,7 +392,7 @@ mod tests {
     #[test]
     fn every_name_in_a_path_and_every_group_is_described() {
         for route in routes() {
-            for parameter in path_parameters(route.path) {
+            for parameter in path_parameters(route.path, &[]) {
                 assert_ne!(
                     parameter["description"], "",
                     "{} in {}",
@@ -423,7 +429,7 @@ mod tests {
     #[test]
     fn a_site_without_tokens_has_none_in_its_reference() {
         let schemas = Schemas::new(&[], &[], None).unwrap();
-        let open = document(&TABLES[..1], &schemas, false);
+        let open = document(&TABLES[..1], &schemas, &[], false);
         assert_eq!(open.get("security"), None);
         assert_eq!(
             open["paths"]["/v2/images"]["get"]["responses"].get("401"),

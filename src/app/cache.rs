@@ -15,7 +15,7 @@ use crate::{
     model::ImageId,
 };
 
-pub use crate::cache::{Removed, Shown, Verified};
+pub use crate::cache::{Owner, Removed, Shown, Verified};
 
 /// What there is.
 #[derive(Debug)]

@@ -8,9 +8,20 @@ const IMAGE_BYTES_MAX: usize = 255;
 /// Digits of a key in the name of a file.
 pub(super) const KEY_DIGITS: usize = 32;
 
-/// An image and what its bytes hash to: other bytes are another entry, even of the same image.
+/// What has the bytes of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// An image: these the cache's API tells of.
+    Image,
+    /// An artifact: they are a blob of it.
+    Artifact,
+}
+
+/// An image, or a blob of an artifact, and what its bytes hash to: other bytes are another entry, even of
+/// the same image.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
+    owner: Owner,
     image: ImageId,
     algorithm: HashAlgorithm,
     digest: String,
@@ -25,15 +36,31 @@ impl Key {
                 .bytes()
                 .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         (is_digest && image.as_str().len() <= IMAGE_BYTES_MAX).then(|| Self {
+            owner: Owner::Image,
             image,
             algorithm,
             digest: digest.to_owned(),
         })
     }
 
-    /// The image.
+    /// The same for bytes of another owner.
+    pub fn owned_by(self, owner: Owner) -> Self {
+        Self { owner, ..self }
+    }
+
+    /// What has the bytes.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// The image, or the blob: stores know either by such an id.
     pub fn image(&self) -> &ImageId {
         &self.image
+    }
+
+    /// Whether it is that image's, and no blob's.
+    pub(super) fn is_of(&self, image: &ImageId) -> bool {
+        self.owner == Owner::Image && self.image == *image
     }
 
     /// What its bytes are hashed with.
@@ -49,7 +76,13 @@ impl Key {
     /// What stands for it in the names of files. An image's id may be any text, and so none.
     pub(super) fn file_name(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        for text in [self.image.as_str(), self.algorithm.as_str(), &self.digest] {
+        let texts = [self.image.as_str(), self.algorithm.as_str(), &self.digest];
+        // An image's name is as it was before there were others.
+        let owner = match self.owner {
+            Owner::Image => None,
+            Owner::Artifact => Some("artifact"),
+        };
+        for text in texts.into_iter().chain(owner) {
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
         }
@@ -85,5 +118,9 @@ mod tests {
         assert!(names.iter().all(|name| name.len() == 32));
         assert_eq!(name("a", MD5), names[0]);
         assert!(names[0] != names[1] && names[0] != names[2]);
+        let image = Key::new(ImageId::new("a"), HashAlgorithm::Md5, MD5).unwrap();
+        let blob = image.clone().owned_by(Owner::Artifact);
+        assert!(image != blob && image.file_name() != blob.file_name());
+        assert!(!blob.is_of(&ImageId::new("a")));
     }
 }

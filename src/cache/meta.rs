@@ -1,7 +1,7 @@
 //! What is known of an entry's bytes, on disk: a header, and records that are only ever appended.
 //!
 //! ```text
-//! header  "fresnelc" | version u32 | bytes of a chunk u32 | bytes of the image u64
+//! header  "fresnelc", of a blob "fresnelb" | version u32 | bytes of a chunk u32 | bytes of the image u64
 //!         | image, algorithm, digest: each a length u16 and that many bytes
 //!         | BLAKE3 of all before
 //! record  kind u8 | 0 0 0 | chunk u32 | BLAKE3 of the chunk | seal
@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CHUNK_BYTES, Key};
+use super::{CHUNK_BYTES, Key, Owner};
 use crate::model::ImageId;
 
 /// Bytes of a record.
@@ -26,7 +26,11 @@ const HEADER_BYTES_MAX: u64 = 1024;
 /// The most bytes of an image that is cached: 16 TiB.
 pub(super) const SIZE_BYTES_MAX: u64 = 1 << 44;
 
-const MAGIC: [u8; 8] = *b"fresnelc";
+/// By what has the bytes.
+const MAGICS: [(Owner, [u8; 8]); 2] = [
+    (Owner::Image, *b"fresnelc"),
+    (Owner::Artifact, *b"fresnelb"),
+];
 const VERSION: u32 = 1;
 
 const READY: u8 = 1;
@@ -98,7 +102,8 @@ pub(super) fn bytes_max(size_bytes: u64) -> u64 {
 
 /// The header of a new file.
 pub(super) fn header(key: &Key, size_bytes: u64) -> (Vec<u8>, Seal) {
-    let mut bytes = MAGIC.to_vec();
+    let magic = MAGICS.iter().find(|(owner, _)| *owner == key.owner());
+    let mut bytes = magic.expect("every owner has one").1.to_vec();
     bytes.extend(VERSION.to_le_bytes());
     bytes.extend((CHUNK_BYTES as u32).to_le_bytes());
     bytes.extend(size_bytes.to_le_bytes());
@@ -120,9 +125,9 @@ pub(super) fn header(key: &Key, size_bytes: u64) -> (Vec<u8>, Seal) {
 /// [`Unusable`].
 pub fn parse(bytes: &[u8]) -> Result<Meta, Unusable> {
     let mut rest = bytes;
-    if take::<8>(&mut rest)? != MAGIC {
-        return Err(Unusable::Foreign);
-    }
+    let magic = take::<8>(&mut rest)?;
+    let found = MAGICS.iter().find(|(_, known)| *known == magic);
+    let (owner, _) = found.ok_or(Unusable::Foreign)?;
     let version = u32::from_le_bytes(take(&mut rest)?);
     let chunk_bytes = u32::from_le_bytes(take(&mut rest)?);
     if version != VERSION || u64::from(chunk_bytes) != CHUNK_BYTES {
@@ -138,6 +143,7 @@ pub fn parse(bytes: &[u8]) -> Result<Meta, Unusable> {
     }
     let algorithm = algorithm.parse().map_err(|_| Unusable::Damaged)?;
     let key = Key::new(ImageId::new(image), algorithm, digest).ok_or(Unusable::Damaged)?;
+    let key = key.owned_by(*owner);
     if size_bytes == 0 || size_bytes > SIZE_BYTES_MAX {
         return Err(Unusable::Damaged);
     }
@@ -284,6 +290,8 @@ mod tests {
         assert_eq!(meta.ready.len(), 4);
         assert_eq!(meta.ready[&3], [3; 32]);
         assert!(!meta.proven);
+        let blob = key().owned_by(Owner::Artifact);
+        assert_eq!(parse(&header(&blob, SIZE).0).unwrap().key, blob);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
     progress::{Progress, Unit},
     sources::ConfigArgs,
 };
-use crate::app::cache::{self, List, Removed, Shown};
+use crate::app::cache::{self, List, Owner, Removed, Shown};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -81,17 +81,25 @@ fn as_text(list: &List) -> String {
 
 /// Hits and what waits are null where no node was asked.
 fn as_json(list: &List) -> Value {
-    let there = list.shown.iter().map(|shown| {
-        json!({
-            "image": shown.key.image().as_str(),
-            "state": state(shown),
-            "filled_bytes": shown.filled_bytes,
-            "size_bytes": shown.size_bytes,
-            "grown_seconds_ago": shown.modified.elapsed().unwrap_or_default().as_secs(),
-            "hits": list.waiting.is_some().then_some(shown.hits),
-        })
-    });
-    json!({"images": Value::from_iter(there), "waiting": list.waiting})
+    let of = |owner: Owner, name: &str| {
+        let shown = list.shown.iter().filter(|one| one.key.owner() == owner);
+        let shown = shown.map(|shown| {
+            json!({
+                name: shown.key.image().as_str(),
+                "state": state(shown),
+                "filled_bytes": shown.filled_bytes,
+                "size_bytes": shown.size_bytes,
+                "grown_seconds_ago": shown.modified.elapsed().unwrap_or_default().as_secs(),
+                "hits": list.waiting.is_some().then_some(shown.hits),
+            })
+        });
+        Value::from_iter(shown)
+    };
+    json!({
+        "images": of(Owner::Image, "image"),
+        "blobs": of(Owner::Artifact, "blob"),
+        "waiting": list.waiting,
+    })
 }
 
 fn line(shown: &Shown) -> String {
@@ -103,8 +111,12 @@ fn line(shown: &Shown) -> String {
         ..
     } = shown;
     let grown = age::show(modified.elapsed().unwrap_or_default());
+    let owner = match key.owner() {
+        Owner::Image => "",
+        Owner::Artifact => "blob ",
+    };
     format!(
-        "{} {} {filled_bytes} of {size_bytes} B, grown {grown} ago",
+        "{owner}{} {} {filled_bytes} of {size_bytes} B, grown {grown} ago",
         key.image(),
         state(shown)
     )

@@ -24,6 +24,7 @@ use super::{Caller, Control, Error, Result, Rule, db, policy::Target};
 use crate::model::{StoreId, artifact::Artifact};
 
 pub use blob::{BlobPlace, BlobSource, NewLocation, StoredBlob};
+pub use create::check_new;
 pub use document::{document, shown_time};
 pub use list::{ListRequest, check_list};
 pub use patch::{Operation, Verb};
@@ -150,6 +151,10 @@ fn changed(error: db::Error) -> Error {
         db::Error::Conflict | db::Error::NotFound => Refusal::Overtaken.into(),
         db::Error::Duplicate(_) => Refusal::Duplicate.into(),
         db::Error::Locked => Refusal::Filling.into(),
+        db::Error::Taken => {
+            let text = "Another artifact, or an image, has the object.";
+            Refusal::Taken(text.to_owned()).into()
+        }
         error => error.into(),
     }
 }

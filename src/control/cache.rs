@@ -226,7 +226,7 @@ impl Control {
         Ok(nodes)
     }
 
-    /// An image is deleted: nothing of it stays here.
+    /// An image, or a blob, is deleted: nothing of it stays here.
     pub(super) async fn uncache(&self, id: &ImageId) {
         let Some(images) = &self.cache else {
             return;
@@ -270,7 +270,7 @@ impl ImageCache {
 
     /// What is cached and what waits, for whoever [may](Control::cache_by_old_paths).
     pub fn state(&self) -> CacheState {
-        let entries = self.cache.entries().into_iter();
+        let entries = self.cache.images().into_iter();
         CacheState {
             cached: entries.filter(Shown::is_whole).collect(),
             queued: self.queue.images(),
@@ -419,8 +419,8 @@ async fn update(
             }
         }
     };
-    let proven: Vec<Shown> = images.cache.entries();
-    let proven: Vec<Shown> = proven.into_iter().filter(|shown| shown.is_proven).collect();
+    let mut proven = images.cache.images();
+    proven.retain(|shown| shown.is_proven);
     for shown in &proven {
         tell(control, &mut records, shown).await?;
     }

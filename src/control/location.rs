@@ -92,7 +92,7 @@ impl Control {
     }
 
     /// The store of an address that a client may name. Into one that encrypts nobody else puts anything.
-    fn nameable(&self, url: &str) -> Option<&Arc<dyn Store>> {
+    pub(in crate::control) fn nameable(&self, url: &str) -> Option<&Arc<dyn Store>> {
         let (scheme, _) = url.split_once(':')?;
         if SCHEMES_REFUSED.contains(&scheme.to_ascii_lowercase().as_str()) {
             return None;
@@ -111,7 +111,7 @@ impl Control {
     ) -> db::Result<()> {
         let there = |new: &&Location| before.locations.iter().any(|old| old.url == new.url);
         let new = after.locations.iter().filter(|new| !there(new));
-        let objects: Vec<Object<'_>> = new.filter_map(|new| self.object(new)).collect();
+        let objects: Vec<Object<'_>> = new.filter_map(|new| self.object(&new.url)).collect();
         if objects.is_empty() && work.is_none() {
             return self.db.image_save(before, after).await;
         }
@@ -119,9 +119,10 @@ impl Control {
         self.db.location_save(before, after, &claims, work).await
     }
 
-    fn object(&self, location: &Location) -> Option<Object<'_>> {
-        let store = self.stores.by_url(&location.url)?;
-        let address = store.object(&location.url)?;
+    /// What an address names; none where that may be many's, as on the web.
+    pub(in crate::control) fn object(&self, url: &str) -> Option<Object<'_>> {
+        let store = self.stores.by_url(url)?;
+        let address = store.object(url)?;
         let is_same = {
             let address = address.clone();
             move |url: &str| store.object(url).as_ref() == Some(&address)
@@ -133,14 +134,14 @@ impl Control {
     }
 }
 
-/// An object that a location names.
-struct Object<'a> {
+/// An object that an address names.
+pub(in crate::control) struct Object<'a> {
     address: String,
     is_same: Box<dyn Fn(&str) -> bool + Send + Sync + 'a>,
 }
 
 impl Object<'_> {
-    fn claim(&self) -> Claim<'_> {
+    pub(in crate::control) fn claim(&self) -> Claim<'_> {
         let name = self.address.rsplit('/').next();
         Claim {
             name: name.unwrap_or(&self.address),

@@ -62,7 +62,7 @@ impl Admin {
     }
 
     fn list(&self) -> Response {
-        let entries = self.gateway.cache.entries();
+        let entries = self.gateway.cache.images();
         let cached = entries.iter().filter(|shown| shown.is_whole());
         let cached: Vec<Value> = cached.map(Shown::document).collect();
         let queued = self.gateway.queue.images();

@@ -41,7 +41,7 @@ fn the_reference_keeps_what_it_promises_at_length() {
 fn keeps(arguments: &[&str]) {
     let ours = Fresnel::start_after(&[], |folder| {
         format!(
-            "[DEFAULT]\nenabled_backends = fast:file, slow:file\nimage_cache_dir = {0}/cache\n\
+            "artifacts = true\n[DEFAULT]\nenabled_backends = fast:file, slow:file\nimage_cache_dir = {0}/cache\n\
              enabled_import_methods = [glance-direct,web-download,copy-image]\n\
              [paste_deploy]\nflavor = cachemanagement\n\
              [glance_store]\ndefault_backend = fast\n\

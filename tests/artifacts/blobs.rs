@@ -155,6 +155,65 @@ fn what_takes_no_bytes_is_told() {
     assert_eq!(replaced.status, 400);
 }
 
+/// Keys are any text, and their addresses lead to them.
+#[test]
+fn a_folder_takes_keys_of_any_letters() {
+    let app = app();
+    for key in [
+        "a/b//c",
+        "../x",
+        "ü 😀",
+        "50%?a=b#c",
+        "%2F",
+        &"ü".repeat(255),
+    ] {
+        let path = path(&make(&app, json!({"name": key})));
+        let encoded: String = key.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let sent = put(&app, &format!("{path}/folder/{encoded}"), b"bytes");
+        assert_eq!(sent.status, 200, "{key}: {}", text(&sent));
+        let folder = sent.json()["folder"].clone();
+        let address = folder[key]["url"].as_str().unwrap().to_owned();
+        assert_eq!(app.get(&address).body, b"bytes", "{address}");
+    }
+    let path = path(&make(&app, json!({"name": "a"})));
+    for (key, status) in [("x".repeat(256), 400), ("%FF".to_owned(), 400)] {
+        let sent = put(&app, &format!("{path}/folder/{key}"), b"x");
+        assert_eq!(sent.status, status, "{key}");
+    }
+}
+
+#[test]
+fn no_bytes_are_bytes_too() {
+    let app = app();
+    let path = path(&make(&app, json!({"name": "a"})));
+    let target = format!("{path}/blob");
+    assert_eq!(put(&app, &target, b"").status, 200);
+    let got = app.get(&target);
+    assert_eq!((got.status, got.body.as_slice()), (200, &b""[..]));
+    assert_eq!(
+        got.header("content-md5"),
+        Some("d41d8cd98f00b204e9800998ecf8427e")
+    );
+    assert_eq!(app.get(&path).json()["blob"]["size"], 0);
+}
+
+#[test]
+fn what_no_column_holds_is_refused() {
+    let app = app();
+    let path = path(&make(&app, json!({"name": "a"})));
+    let target = format!("{path}/blob");
+    let typed = Request::new("PUT", &target).header("Content-Type", &"a".repeat(256));
+    assert_eq!(app.ask(typed.body("x")).status, 400);
+    for digest in ["m".repeat(256), "a\nb".to_owned()] {
+        let there = json!({"url": "http://example.com/", "md5": digest});
+        assert_eq!(locate(&app, &target, &there).status, 400, "{digest}");
+    }
+    let far = json!({"url": format!("http://example.com/{}", "a".repeat(2048)), "md5": "m"});
+    assert_eq!(locate(&app, &target, &far).status, 400);
+    let split = json!({"url": "http://example.com/\r\nX-Evil: 1", "md5": "m"});
+    assert_eq!(locate(&app, &target, &split).status, 400);
+}
+
 #[test]
 fn a_type_may_need_bytes() {
     let app = app();
@@ -193,8 +252,10 @@ fn what_is_elsewhere_is_shown_the_way_to() {
     ] {
         assert_eq!(locate(&app, &target, &wrong).status, 400, "{wrong}");
     }
-    let restricted = json!({"url": "file:///etc/passwd", "location_type": "internal"});
-    assert_eq!(locate(&app, &target, &restricted).status, 403);
+    for url in ["file:///etc/passwd", "FILE:/etc/passwd"] {
+        let restricted = json!({"url": url, "location_type": "internal"});
+        assert_eq!(locate(&app, &target, &restricted).status, 403, "{url}");
+    }
     let located = locate(&app, &target, &there);
     assert_eq!(located.status, 200, "{}", text(&located));
     assert_eq!(located.json()["blob"]["url"], "http://example.com/a");
@@ -221,10 +282,13 @@ fn what_is_in_a_store_is_an_artifacts_unless_it_is_an_images() {
     let image = app.upload(b"an image");
     let image = format!("memory://memory/{}", image.rsplit('/').next().unwrap());
     assert!(app.has_object(&image));
-    assert_eq!(
-        locate(&app, &format!("{path}/small"), &internal(&image)).status,
-        409
-    );
+    for taken in [&image, &url] {
+        let located = locate(&app, &format!("{path}/small"), &internal(taken));
+        assert_eq!(located.status, 409, "{taken}");
+    }
+    let hers = app.create(&json!({"disk_format": "raw", "container_format": "bare"}));
+    let named = app.post(&format!("{hers}/locations"), &json!({"url": url}));
+    assert_eq!(named.status, 400, "{}", text(&named));
     assert_eq!(app.delete(&path).status, 204);
     assert!(!app.has_object(&url), "it went with its artifact");
 }

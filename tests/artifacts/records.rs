@@ -135,6 +135,55 @@ fn what_no_type_takes_is_refused() {
     assert_eq!(app.ask(plain.body("{}")).status, 415);
 }
 
+/// As much as a body holds, and numbers beyond any column.
+#[test]
+fn what_is_huge_is_refused_at_once() {
+    let app = app();
+    let words: Vec<String> = (0..100_000).map(|n| n.to_string()).collect();
+    let labels = words.iter().map(|word| (word.clone(), json!("x")));
+    let labels: serde_json::Map<_, _> = labels.take(60_000).collect();
+    for fields in [
+        json!({"name": "a", "tags": words}),
+        json!({"name": "a", "words": words}),
+        json!({"name": "a", "labels": labels}),
+        json!({"name": "a", "count": u64::MAX}),
+        json!({"name": "a", "count": 1e300}),
+        json!({"name": "a", "count": "9223372036854775808"}),
+        json!({"name": "a", "share": "1e999"}),
+        json!({"name": "n".repeat(256)}),
+        json!({"name": "a", "version": "65536"}),
+        json!({"name": "a", "metadata": {"k".repeat(256): "x"}}),
+    ] {
+        let refused = post(&app, "/artifacts/sample", &fields);
+        assert_eq!(refused.status, 400, "{:.80}", fields.to_string());
+    }
+    make(
+        &app,
+        json!({"name": "a", "count": i64::MIN, "share": f64::MIN}),
+    );
+    let copy = json!({"op": "copy", "from": "/labels", "path": "/metadata"});
+    let first = app.get("/artifacts/sample").json()["artifacts"][0].clone();
+    for (count, status) in [(1000, 200), (1001, 400)] {
+        let copies = json!(vec![copy.clone(); count]);
+        assert_eq!(patch(&app, &path(&first), &copies).status, status);
+    }
+    let keys = "id,name,".repeat(3000);
+    let marker = first["id"].as_str().unwrap();
+    let page = app.get(&format!("/artifacts/sample?sort={keys}id&marker={marker}"));
+    assert_eq!(page.status, 200, "{}", text(&page));
+    for query in [
+        "count=99999999999999999999",
+        "limit=99999999999999999999",
+        "share=nan",
+        &format!("tags={}", "t,".repeat(3000)),
+        &format!("tags-any={}", "t,".repeat(3000)),
+        &"name=or:eq:a&".repeat(3000),
+    ] {
+        let refused = app.get(&format!("/artifacts/sample?{query}"));
+        assert_eq!(refused.status, 400, "{query:.40}");
+    }
+}
+
 #[test]
 fn a_patch_is_all_or_nothing() {
     let app = app();

@@ -55,6 +55,11 @@ fn a_graceful_stop_is_a_clean_end() {
 }
 
 #[test]
+fn blobs_of_artifacts_are_kept_as_images_are() {
+    Rig::start(lab::ceph(), "[fresnel]\nartifacts = true\n").keeps_blobs();
+}
+
+#[test]
 fn qemu_reads_what_was_sent() {
     let rig = Rig::start(lab::ceph(), "");
     let content = content(17 * MIB, 1);

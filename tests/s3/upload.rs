@@ -40,6 +40,11 @@ fn ranges_are_read() {
     Rig::start("").ranges_are_read(&content(20 * MIB, 3));
 }
 
+#[test]
+fn blobs_of_artifacts_are_kept_as_images_are() {
+    Rig::start("[fresnel]\nartifacts = true\n").keeps_blobs();
+}
+
 /// Twice as many uploads as have room to gather a part: none waits for another for ever.
 #[test]
 fn uploads_at_once_share_little_memory() {

@@ -28,7 +28,7 @@ use tokio::runtime::Runtime;
 use super::{
     reference::Reference,
     wait_until,
-    wire::{Request, Response, exchange},
+    wire::{Request, Response, Upload, exchange},
 };
 
 /// What a background job may take.
@@ -129,6 +129,11 @@ impl TestApp {
     #[track_caller]
     pub(crate) fn get(&self, target: &str) -> Response {
         self.ask(Request::new("GET", target))
+    }
+
+    /// A chunked upload that has begun.
+    pub(crate) fn begin(&self, target: &str) -> Upload {
+        Upload::begin(self.address, target).unwrap()
     }
 
     #[track_caller]

@@ -60,6 +60,16 @@ impl Keystone {
         format!("http://{}/v3", self.address)
     }
 
+    /// The configuration of a service that asks it, but for its flavor; further options of
+    /// `[keystone_authtoken]` may follow.
+    pub(crate) fn service(&self) -> String {
+        format!(
+            "[keystone_authtoken]\nauth_url = {}\nauth_type = password\nusername = glance\npassword = lab\n\
+             user_domain_name = Default\nproject_name = service\nproject_domain_name = Default\n",
+            self.url()
+        )
+    }
+
     /// `clouds.yaml` for the command line clients: a cloud for each user.
     pub(crate) fn clouds() -> PathBuf {
         lab::folder().join("keystone/clouds.yaml")

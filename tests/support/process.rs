@@ -11,7 +11,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{free_address, wait_until, wire};
+use super::{free_address, lab, wait_until, wire};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -133,6 +133,16 @@ impl Fresnel {
         let text = String::from_utf8(output.stdout).expect("JSON is text");
         let lines = text.lines().map(serde_json::from_str);
         lines.map(|line| line.expect("a line is JSON")).collect()
+    }
+
+    /// The first column of what its embedded database answers, which it tells whoever asks.
+    pub(crate) fn query(&self, sql: &str) -> Vec<String> {
+        let script = "import sqlite3, sys\n\
+                      for row in sqlite3.connect(sys.argv[1], 30).execute(sys.argv[2]): print(row[0])";
+        let path = self.folder.path().join("fresnel.sqlite");
+        let mut python = Command::new("python3");
+        let printed = lab::run(python.args(["-c", script]).arg(path).arg(sql));
+        printed.lines().map(str::to_owned).collect()
     }
 
     /// What it has written to its log.

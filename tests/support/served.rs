@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use openssl::hash::MessageDigest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
-    images::{self, MIB, content, data_path, digest},
+    images::{self, MIB, content, data_path, digest, text},
     process::Fresnel,
     wait_until,
     wire::{Payload, Request, Response, Upload},
@@ -51,7 +51,7 @@ pub(crate) trait Served {
     }
 
     fn status(&self, image: &str) -> String {
-        images::text(&self.show(image)["status"])
+        text(&self.show(image)["status"])
     }
 
     fn wait_for(&self, image: &str, status: &str) {
@@ -123,5 +123,45 @@ pub(crate) trait Served {
             assert!(answer.body == content[first..=last], "{first}-{last}");
         }
         assert_eq!(self.delete(&image).status, 204);
+    }
+
+    /// Bytes of an artifact are an object as those of an image are, whether their length is said or not: read
+    /// in ranges, gone when others take their place, and gone with the artifact.
+    fn keeps_blobs(&self) {
+        let create =
+            Request::new("POST", "/artifacts/images").header("content-type", "application/json");
+        let made = self.ask(&create.body(json!({"name": "blobs"}).to_string()));
+        assert_eq!(made.status, 201, "{}", self.node().log());
+        let artifact = format!("/artifacts/images/{}", text(&made.json()["id"]));
+        let target = format!("{artifact}/image");
+        let mut before = Vec::new();
+        for chunked in [false, true] {
+            let content = content(17 * MIB + 5, u64::from(chunked));
+            let mut upload = Request::new("PUT", &target).header("content-type", "a/b");
+            upload.body = match chunked {
+                true => Payload::Chunked(content.clone(), MIB),
+                false => Payload::Sized(content.clone()),
+            };
+            let sent = self.ask(&upload);
+            assert_eq!(sent.status, 200, "{}", self.node().log());
+            let sha256 = digest(MessageDigest::sha256(), &content);
+            assert_eq!(sent.json()["image"]["sha256"], sha256);
+            let blobs = self
+                .node()
+                .query("SELECT id FROM fresnel_artifact_blobs WHERE status = 'active'");
+            assert_eq!(blobs.len(), 1);
+            self.has(&blobs[0], &content);
+            before.iter().for_each(|old: &String| self.gone(old));
+            before = blobs;
+            let whole = self.ask(&Request::new("GET", &target));
+            assert!(whole.body == content, "a client gets other bytes");
+            let (first, last) = (8 * MIB - 3, 16 * MIB + 1);
+            let range = format!("bytes={first}-{last}");
+            let part = self.ask(&Request::new("GET", &target).header("range", &range));
+            assert!(part.status == 206 && part.body == content[first..=last]);
+        }
+        let deleted = self.ask(&Request::new("DELETE", &artifact));
+        assert_eq!(deleted.status, 204, "{}", self.node().log());
+        self.gone(&before[0]);
     }
 }

@@ -24,6 +24,8 @@ use crate::{
 const LOCATION_MEDIA_TYPE: &str = "application/vnd+openstack.glare-custom-location+json";
 /// Letters of an address that is not ours.
 const URL_BYTES_MAX: usize = 2048;
+/// Letters of a media type, or of a digest that a client tells: a column's.
+const WORD_BYTES_MAX: usize = 255;
 
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 const SHA1: HeaderName = HeaderName::from_static("x-openstack-glare-content-sha1");
@@ -116,6 +118,9 @@ pub async fn download_of_folder(api: &Api, call: Call) -> Result<Response> {
 /// `PUT`: 200 once the bytes are there.
 pub async fn upload(api: &Api, mut call: Call) -> Result<Response> {
     let content_type = media_type(&call)?.to_owned();
+    if content_type.len() > WORD_BYTES_MAX {
+        return Err(invalid("The Content-Type is too long."));
+    }
     let place = place(&call);
     if content_type == LOCATION_MEDIA_TYPE {
         let body = call.json(api.settings.json_body_limit_bytes).await?;
@@ -245,10 +250,11 @@ fn location(body: &Value) -> Result<NewLocation> {
     if url.len() > URL_BYTES_MAX || HeaderValue::from_str(&url).is_err() {
         return Err(invalid("The url is too long, or is none."));
     }
-    let internal = match text("location_type").as_deref() {
-        None | Some("external") => false,
-        Some("internal") => true,
+    let internal = match given.get("location_type").map(Value::as_str) {
+        None | Some(Some("external")) => false,
+        Some(Some("internal")) => true,
         Some(other) => {
+            let other = other.unwrap_or_default();
             return Err(invalid(format!(
                 "Incorrect location type '{other}'. It must be one of the following external, internal"
             )));
@@ -262,6 +268,18 @@ fn location(body: &Value) -> Result<NewLocation> {
         return Err(invalid(
             "Incorrect blob metadata. MD5 must be specified for external location in artifact blob.",
         ));
+    }
+    for name in ["md5", "sha1", "sha256"] {
+        let fits = match given.get(name) {
+            None | Some(Value::Null) => true,
+            Some(Value::String(text)) => {
+                text.len() <= WORD_BYTES_MAX && HeaderValue::from_str(text).is_ok()
+            }
+            Some(_) => false,
+        };
+        if !fits {
+            return Err(invalid(format!("The {name} is too long, or is none.")));
+        }
     }
     Ok(NewLocation {
         url,

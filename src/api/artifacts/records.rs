@@ -15,6 +15,8 @@ use crate::{
 };
 
 const PATCH_MEDIA_TYPE: &str = "application/json-patch+json";
+/// Operations of a patch: each looks at a whole field again.
+const OPERATIONS_MAX: usize = 1000;
 
 pub(in crate::api) const LIST: Operation = Operation::new(
     "List artifacts",
@@ -63,7 +65,7 @@ pub(in crate::api) const CREATE: Operation = Operation::new(
     &[Answer::created("Artifact", "The artifact.")],
     &[403, 404, 406, 409, 413, 415],
 )
-.takes(&[Content::json("Artifact")]);
+.takes(&[Content::json("NewArtifact")]);
 
 /// `POST /artifacts/{type}`.
 pub async fn create(api: &Api, mut call: Call) -> Result<Response> {
@@ -111,6 +113,10 @@ pub async fn update(api: &Api, mut call: Call) -> Result<Response> {
     expect_media_type(&call, PATCH_MEDIA_TYPE)?;
     let body = call.json(api.settings.json_body_limit_bytes).await?;
     let operations = operations(body).ok_or_else(|| invalid("Json Patch body is malformed"))?;
+    if operations.len() > OPERATIONS_MAX {
+        let text = format!("There may be at most {OPERATIONS_MAX} operations.");
+        return Err(invalid(text));
+    }
     let (type_name, id) = (call.params[0].as_str(), call.params[1].as_str());
     let patched = api
         .control
@@ -148,9 +154,11 @@ fn operation(given: &Value) -> Option<Patch> {
     let text = |name: &str| given.get(name)?.as_str();
     let verb = Verb::named(text("op")?)?;
     let path = pointer(text("path")?)?;
-    let from = match verb {
-        Verb::Move | Verb::Copy => pointer(text("from")?)?,
-        Verb::Add | Verb::Remove | Verb::Replace | Verb::Test => Vec::new(),
+    let from = match (verb, given.get("from")) {
+        (Verb::Move | Verb::Copy, Some(from)) => pointer(from.as_str()?)?,
+        (Verb::Move | Verb::Copy, None) => return None,
+        (_, None | Some(Value::String(_))) => Vec::new(),
+        (_, Some(_)) => return None,
     };
     let value = match verb {
         Verb::Add | Verb::Replace | Verb::Test => given.get("value")?.clone(),
@@ -196,6 +204,7 @@ mod tests {
             json!([{"op": "add", "path": null, "value": 1}]),
             json!([{"op": "add", "path": "/a"}]),
             json!([{"op": "move", "path": "/a"}]),
+            json!([{"op": "remove", "path": "/a", "from": 1}]),
             json!([{"op": "add", "path": "/a~2", "value": 1}]),
         ] {
             assert_eq!(operations(wrong.clone()), None, "{wrong}");

@@ -1,11 +1,15 @@
 //! Artifacts as JSON.
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use crate::{
     control::artifact::{Kind, Type, document},
     model::artifact::{Artifact, Blob},
 };
+
+/// What ends a path, or is no letter of one, besides what is not ASCII.
+const NOT_OF_A_PATH: AsciiSet = CONTROLS.add(b' ').add(b'#').add(b'%').add(b'?');
 
 /// An artifact as its type shows it.
 pub(super) fn artifact(kind: &Type, artifact: &Artifact) -> Value {
@@ -38,7 +42,10 @@ fn blob(artifact: &Artifact, blob: &Blob) -> Value {
     let url = match (blob.external, &blob.key) {
         (true, _) => blob.url.clone().unwrap_or_default(),
         (false, None) => own(artifact, &blob.field),
-        (false, Some(key)) => own(artifact, &format!("{}/{key}", blob.field)),
+        (false, Some(key)) => {
+            let key = utf8_percent_encode(key, &NOT_OF_A_PATH);
+            own(artifact, &format!("{}/{key}", blob.field))
+        }
     };
     json!({
         "url": url,

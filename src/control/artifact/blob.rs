@@ -2,6 +2,8 @@
 //!
 //! Stores know a blob by an id of its own, as they know an image.
 
+use std::collections::HashSet;
+
 use tracing::warn;
 
 use super::{
@@ -12,10 +14,11 @@ use super::{
     value,
 };
 use crate::{
-    cache::{Cache, Key},
+    cache::{Cache, Key, Owner},
     control::{
         Caller, Control, Result, Rule,
-        db::{self, Claim, Viewer},
+        db::{self, Viewer},
+        location::Object,
         policy::Target,
     },
     data::{self, ReadPlan},
@@ -28,7 +31,7 @@ use crate::{
 
 /// Blobs whose bytes are removed in one sweep.
 const ROWS_MAX: u32 = 100;
-/// Schemes of addresses that no client may give for bytes in our stores.
+/// Schemes of addresses that no client may give for bytes in our stores, in Glare's words.
 const RESTRICTED: [&str; 4] = ["file", "filesystem", "swift+config", "sql"];
 
 /// Where in an artifact.
@@ -131,7 +134,9 @@ impl Control {
         let key = Key::new(blob.id.clone(), HashAlgorithm::Sha256, sha256);
         Ok(StoredBlob {
             // What rests encrypted has no other rest.
-            key: key.filter(|_| !self.settings.encrypts(&id)),
+            key: key
+                .filter(|_| !self.settings.encrypts(&id))
+                .map(|key| key.owned_by(Owner::Artifact)),
             cache: self.cache_of_downloads(),
             plan: ReadPlan {
                 image: blob.id.clone(),
@@ -171,9 +176,11 @@ impl Control {
         }
         changeable(&artifact, &place.field, field)?;
         folder_takes(&artifact, field, place)?;
-        if location.internal {
-            self.refuse_named(&location.url).await?;
-        }
+        let object = match location.internal {
+            true => self.object(&location.url),
+            false => None,
+        };
+        let claims: Vec<_> = object.iter().map(Object::claim).collect();
         let mut blob = place.blob(None);
         blob.url = Some(location.url);
         blob.store = store;
@@ -182,7 +189,7 @@ impl Control {
         blob.sha256 = location.sha256;
         blob.external = !location.internal;
         blob.status = BlobStatus::Active;
-        let added = self.db.blob_add(&artifact, &blob, now_us()).await;
+        let added = self.db.blob_add(&artifact, &blob, &claims, now_us()).await;
         added.map_err(super::changed)?;
         self.artifact_as_it_is(&artifact.id).await
     }
@@ -209,27 +216,37 @@ impl Control {
         self.artifact_as_it_is(&artifact.id).await
     }
 
-    /// Removes the bytes of blobs that nobody has any more, some of them. What fails is tried again.
+    /// Removes the bytes of blobs that nobody has any more. What fails is tried again at the next sweep; a
+    /// store that is away is asked once, and keeps no other's waiting.
     pub(in crate::control) async fn sweep_blobs(&self) {
         if !self.settings.artifacts.enabled {
             return;
         }
-        match self.db.blobs_given_up(ROWS_MAX).await {
-            Ok(blobs) => {
-                for blob in blobs {
-                    self.forget_blob(&blob).await;
+        let (mut after, mut away) = (String::new(), HashSet::new());
+        loop {
+            let blobs = match self.db.blobs_given_up(&after, ROWS_MAX).await {
+                Ok(blobs) => blobs,
+                Err(error) => return warn!(%error, "Could not look for blobs that nobody has"),
+            };
+            let Some(last) = blobs.last() else {
+                return;
+            };
+            after = last.id.as_str().to_owned();
+            for blob in blobs {
+                if !away.contains(&blob.store) && !self.forget_blob(&blob).await {
+                    away.insert(blob.store);
                 }
             }
-            Err(error) => warn!(%error, "Could not look for blobs that nobody has"),
         }
     }
 
     /// Removes the bytes of a blob that was given up, and then its record. What fails, the sweep does.
-    pub(super) async fn forget_blob(&self, blob: &Blob) {
+    /// False when its store is away.
+    pub(super) async fn forget_blob(&self, blob: &Blob) -> bool {
         if let (Some(store), Some(url)) = (&blob.store, &blob.url) {
             let Some(store) = self.stores.get(store) else {
-                warn!(blob.id = %blob.id, store.id = %store, "A blob is left to a node that has its store");
-                return;
+                warn!(blob.id = %blob.id, %store, "A blob is left to a node that has its store");
+                return false;
             };
             match store.delete(url).await {
                 Ok(())
@@ -239,8 +256,8 @@ impl Control {
                     | store::Error::BadAddress(_),
                 ) => {}
                 Err(error) => {
-                    warn!(blob.id = %blob.id, store.id = %store.id(), %error, "Could not remove a blob's bytes yet");
-                    return;
+                    warn!(blob.id = %blob.id, store = %store.id(), %error, "Could not remove a blob's bytes yet");
+                    return !matches!(error, store::Error::Unavailable(_));
                 }
             }
         }
@@ -248,33 +265,18 @@ impl Control {
         if let Err(error) = self.db.blob_forget(&blob.id).await {
             warn!(blob.id = %blob.id, %error, "Could not forget a blob yet");
         }
+        true
     }
 
     /// The store whose address it is.
     fn store_at(&self, url: &str) -> Result<StoreId, Refusal> {
-        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-        if RESTRICTED.contains(&scheme) {
+        let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+        if RESTRICTED.contains(&scheme.to_ascii_lowercase().as_str()) {
             let text = format!("Forbidden to set internal locations with scheme '{scheme}'");
             return Err(Refusal::state(text));
         }
-        let store = self.stores.by_url(url).map(|store| store.id().clone());
+        let store = self.nameable(url).map(|store| store.id().clone());
         store.ok_or_else(|| Refusal::invalid(format!("Unknown scheme '{scheme}'")))
-    }
-
-    /// Bytes of an image are no artifact's: they would go with it.
-    async fn refuse_named(&self, url: &str) -> Result<()> {
-        let Some(store) = self.stores.by_url(url) else {
-            return Ok(());
-        };
-        let object = store.object(url).unwrap_or_else(|| url.to_owned());
-        let claim = Claim {
-            name: object.rsplit('/').next().unwrap_or(&object),
-            is_same: &|other| store.object(other).as_ref() == Some(&object),
-        };
-        match self.db.object_is_named(&claim).await? {
-            true => Err(Refusal::Taken("An image has the object.".to_owned()).into()),
-            false => Ok(()),
-        }
     }
 
     /// After a change of its caller's, whatever became of it in between.

@@ -50,12 +50,7 @@ impl Control {
         }
         self.allow_artifact(Rule::ArtifactCreate, caller, Target::Service)?;
         let kind = self.artifact_type(type_name)?;
-        let mut artifact = blank(kind, owner);
-        for (name, value) in given {
-            let field = settable(kind, name)?;
-            changeable(&artifact, name, field)?;
-            set(kind, &mut artifact, name, value)?;
-        }
+        let artifact = filled(kind, owner, given)?;
         if kind.is_read_only() {
             return Err(Refusal::ReadOnlyType.into());
         }
@@ -101,6 +96,28 @@ impl Control {
         }
         Ok(())
     }
+}
+
+/// What a type makes of the fields of a new artifact.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn check_new(kind: &Type, given: &Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
+    let artifact = filled(kind, ProjectId::new(""), given)?;
+    match kind.is_read_only() {
+        true => Err(Refusal::ReadOnlyType),
+        false => Ok(document::document(kind, &artifact)),
+    }
+}
+
+fn filled(kind: &Type, owner: ProjectId, given: &Map<String, Value>) -> Result<Artifact, Refusal> {
+    let mut artifact = blank(kind, owner);
+    for (name, value) in given {
+        let field = settable(kind, name)?;
+        changeable(&artifact, name, field)?;
+        set(kind, &mut artifact, name, value)?;
+    }
+    Ok(artifact)
 }
 
 /// Whose a new artifact is. Where nobody is asked who they are, it is nobody's.

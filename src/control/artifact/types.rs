@@ -32,6 +32,8 @@ const BLOB_BYTES_MAX: u64 = 10_485_760;
 /// 2550 MiB, Glare's.
 const FOLDER_BYTES_MAX: u64 = 2_673_868_800;
 const KEY_CHARS_MAX: usize = 255;
+/// Of a list, a dict or a folder: Glare's.
+const ITEMS_MAX: usize = 255;
 
 /// What only a document has, and no schema.
 const OURS: [&str; 3] = ["maxBlobSize", "maxFolderSize", "maxKeyLength"];
@@ -107,7 +109,7 @@ pub struct Field {
     /// Of the value, or of each.
     pub limits: Limits,
     /// Values or keys at most.
-    pub items_max: Option<usize>,
+    pub items_max: usize,
     /// No value twice.
     pub unique: bool,
     /// The only keys that there may be.
@@ -199,6 +201,9 @@ impl Type {
                 read.kind = Kind::One(Scalar::Version);
                 read.limits = Limits::default();
             }
+            if field == "type_name" && name != ALL {
+                return Err(wrong("every artifact has it already"));
+            }
             fields.insert(field.clone(), read);
         }
         let schema = json!({
@@ -267,7 +272,7 @@ impl Field {
             limits,
             items_max: whole("maxItems")
                 .or_else(|| whole("maxProperties"))
-                .map(|most| most as usize),
+                .map_or(ITEMS_MAX, |most| most as usize),
             unique: truth("uniqueItems", false),
             keys,
             key_chars_max: whole("maxKeyLength").map_or(KEY_CHARS_MAX, |most| most as usize),
@@ -414,6 +419,10 @@ mod tests {
             (
                 r#"{"name": "t", "properties": {"f": {"glareType": "String", "pattern": "("}}}"#,
                 "field f",
+            ),
+            (
+                r#"{"name": "t", "properties": {"type_name": {"glareType": "Integer"}}}"#,
+                "has it already",
             ),
         ] {
             let wrong = types(&[], &[document]).unwrap_err();

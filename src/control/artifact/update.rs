@@ -1,5 +1,7 @@
 //! A patch of an artifact, and with it its life: activation, publication, deactivation.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -32,7 +34,8 @@ impl Control {
         self.allow_artifact(Rule::ArtifactUpdate, caller, Target::Artifact(&before))?;
         let mut after = before.clone();
         let mut document = document(kind, &before);
-        let mut touched = Vec::new();
+        // Each once: what links lead to is asked of the database.
+        let mut touched = BTreeSet::new();
         for operation in operations {
             self.patch_once(caller, kind, &mut after, &mut document, operation)?;
             touched.extend(fields_of(operation).cloned());

@@ -35,7 +35,8 @@ use crate::{
     store::Intent,
 };
 
-/// How often an upload is begun again that another change of its artifact overtook.
+/// How often an upload is begun again that another change of its artifact overtook: a patch, or an upload's
+/// begin at another node.
 const TRIES_MAX: u32 = 10;
 
 /// An upload that a client asks for.
@@ -113,6 +114,7 @@ impl Control {
         caller: &Caller,
         request: &BlobRequest,
     ) -> Result<Upload> {
+        let _turn = self.db.blob_turn(&request.place.id).await;
         let mut tries = 0;
         loop {
             tries += 1;

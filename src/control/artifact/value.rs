@@ -1,6 +1,8 @@
 //! Values of fields: read as Python would read them, and held to what their type says.
 
-use chrono::{DateTime, NaiveDateTime};
+use std::collections::HashSet;
+
+use chrono::{DateTime, Datelike, NaiveDateTime};
 use serde_json::{Map, Value};
 
 use super::{
@@ -68,12 +70,14 @@ pub(super) fn links(kind: Kind, value: &Value) -> Vec<&str> {
 }
 
 fn list(name: &str, field: &Field, scalar: Scalar, items: &[Value]) -> Result<Value, String> {
-    let mut values: Vec<Value> = Vec::with_capacity(items.len());
+    // By their JSON, which tells 1 from "1": a client may send as many as its body holds.
+    let mut seen = HashSet::new();
+    let mut values: Vec<Value> = Vec::new();
     for item in items {
         let value = element(name, scalar, &field.limits, item)?;
-        match field.unique && values.contains(&value) {
+        match field.unique && !seen.insert(value.to_string()) {
             true if name == TAGS => {}
-            true => return Err(format!("List items {items:?} must be unique.")),
+            true => return Err("List items must be unique.".to_owned()),
             false => values.push(value),
         }
     }
@@ -116,11 +120,12 @@ fn key_fits(field: &Field, key: &str) -> Result<(), String> {
 }
 
 fn count_fits(field: &Field, count: usize) -> Result<(), String> {
-    match field.items_max {
-        Some(most) if count > most => Err(format!(
+    let most = field.items_max;
+    match count > most {
+        true => Err(format!(
             "Number of items must be less than  {most}. Current size: {count}"
         )),
-        Some(_) | None => Ok(()),
+        false => Ok(()),
     }
 }
 
@@ -216,8 +221,10 @@ pub(super) fn time_us(text: &str) -> Result<i64, String> {
     let zoned = DateTime::parse_from_rfc3339(text).map(|time| time.naive_utc());
     let local = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f");
     let spaced = || NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f");
-    let time = zoned.or_else(|_| local()).or_else(|_| spaced());
-    let time = time.map_err(|_| format!("Invalid isoformat string: '{text}'"))?;
+    let time = zoned.or_else(|_| local()).or_else(|_| spaced()).ok();
+    // Python's years, and those that are read again as they are written.
+    let time = time.filter(|time| (1..=9999).contains(&time.year()));
+    let time = time.ok_or_else(|| format!("Invalid isoformat string: '{text}'"))?;
     Ok(time.and_utc().timestamp_micros())
 }
 
@@ -366,5 +373,6 @@ mod tests {
         assert_eq!(time_us("2026-11-30T12:00:00"), Ok(us));
         assert_eq!(time_text(us), "2026-11-30T12:00:00Z");
         assert!(time_us("yesterday").is_err());
+        assert!(time_us("+12345-01-01 00:00:00").is_err());
     }
 }

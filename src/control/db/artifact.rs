@@ -14,6 +14,7 @@ use super::{
     Db, Viewer,
     conn::Row,
     error::{Error, Result},
+    image,
     pool::{Transaction, transact},
     rows::cell,
     sql::{Sql, Value},
@@ -67,6 +68,9 @@ impl Db {
         type_name: Option<&str>,
         viewer: &Viewer,
     ) -> Result<Artifact> {
+        if !image::is_storable(id) {
+            return Err(Error::NotFound);
+        }
         let mut sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} a WHERE a.id = ?"));
         sql.bind(id);
         if let Some(type_name) = type_name {
@@ -130,6 +134,7 @@ impl Db {
             Value::from(artifact.revision),
         ]);
         transact!(self.pool, |t| {
+            quota::lock(t, artifact, limits).await?;
             quota::within_number(t, artifact, limits).await?;
             t.execute(&insert).await?;
             insert_values(t, &artifact.id, values).await

@@ -134,8 +134,8 @@ impl Failure {
             // MySQL alone: no statement for the others says so.
             "1048" => Self::Null,
             // PostgreSQL: too long, out of range, bad encoding. MySQL: too long, out of range,
-            // wrong string, wrong value.
-            "22001" | "22003" | "22021" | "22P05" | "1406" | "1264" | "1366" | "1292" => {
+            // wrong string, wrong value, letters that a connection's character set has not.
+            "22001" | "22003" | "22021" | "22P05" | "1406" | "1264" | "1366" | "1292" | "1267" => {
                 Self::Refused
             }
             _ => Self::Other,

@@ -1,4 +1,4 @@
-//! Locations that clients name: saved only where no other image has the object.
+//! Locations that clients name: saved only where no other image has the object, and no artifact.
 
 use chrono::Utc;
 
@@ -47,8 +47,8 @@ impl Db {
     /// nothing, and one after the other, so that of two images that claim an object one gets it.
     ///
     /// # Errors
-    /// [`Error::Taken`] when another image that lives has the object, or has its name and may get
-    /// it at any moment; else as [`Db::image_save`].
+    /// [`Error::Taken`] when another image that lives, or an artifact, has the object, or has its name
+    /// and may get it at any moment; else as [`Db::image_save`].
     pub async fn location_save(
         &self,
         before: &Image,
@@ -57,12 +57,7 @@ impl Db {
         work: Option<&Work<'_>>,
     ) -> Result<()> {
         transact!(self.pool, |t| {
-            one_at_a_time(t).await?;
-            for claim in claims {
-                if is_taken(t, &after.id, claim).await? {
-                    return Err(Error::Taken);
-                }
-            }
+            refuse_taken(t, Some(&after.id), claims).await?;
             if let Some(work) = work {
                 task::add(t, work.task).await?;
                 match work.rest {
@@ -76,7 +71,7 @@ impl Db {
 }
 
 impl Db {
-    /// Whether an image has the object, or had it and its data is still to be removed.
+    /// Whether an image or an artifact has the object, or had it and its data is still to be removed.
     ///
     /// # Errors
     /// Only those of the database.
@@ -100,6 +95,22 @@ impl Db {
     }
 }
 
+/// From here to the end of the transaction nobody else claims an object. None of these may be anybody's
+/// but that image's.
+pub(super) async fn refuse_taken(
+    t: &mut Transaction,
+    image: Option<&ImageId>,
+    claims: &[Claim<'_>],
+) -> Result<()> {
+    one_at_a_time(t).await?;
+    for claim in claims {
+        if is_taken(t, image, claim).await? {
+            return Err(Error::Taken);
+        }
+    }
+    Ok(())
+}
+
 /// Holds until the transaction ends. What is read after it is as the last holder left it.
 async fn one_at_a_time(t: &mut Transaction) -> Result<()> {
     let lock = t.dialect().for_update();
@@ -110,28 +121,39 @@ async fn one_at_a_time(t: &mut Transaction) -> Result<()> {
     Ok(())
 }
 
-/// Whether another image has the object, or bears its name: uploads are published under the
-/// image's id before they are recorded.
-async fn is_taken(t: &mut Transaction, image: &ImageId, claim: &Claim<'_>) -> Result<bool> {
-    let mut sql = Sql::new("SELECT 1 FROM images WHERE id = ? AND id <> ? AND deleted = false");
-    sql.bind(claim.name).bind(image.as_str());
+/// Whether another image, or an artifact, has the object, or bears its name: uploads are published
+/// under the id of the image, or of the blob, before they are recorded.
+async fn is_taken(t: &mut Transaction, image: Option<&ImageId>, claim: &Claim<'_>) -> Result<bool> {
+    let mut sql = Sql::new("SELECT 1 FROM images WHERE id = ? AND deleted = false");
+    sql.bind(claim.name);
+    if let Some(image) = image {
+        sql.push(" AND id <> ?").bind(image.as_str());
+    }
+    sql.push(" UNION ALL SELECT 1 FROM fresnel_artifact_blobs WHERE id = ?");
+    sql.bind(claim.name);
     if !t.fetch(&sql).await?.is_empty() {
         return Ok(true);
     }
-    is_named(&t.fetch(&naming(claim, Some(image))).await?, claim)
+    is_named(&t.fetch(&naming(claim, image)).await?, claim)
 }
 
-/// The addresses that may name the object: of any image, or of any but one.
+/// The addresses that may name the object: of artifacts, and of any image, or of any but one.
 fn naming(claim: &Claim<'_>, but: Option<&ImageId>) -> Sql {
+    // An address may spell any letter of the name as %xx.
+    let (name, spelt) = (format!("%{}%", escaped(claim.name)), "%!%%");
     let mut sql = Sql::new(
         "SELECT value FROM image_locations WHERE (deleted = false OR status = 'pending_delete') \
          AND (value LIKE ? ESCAPE '!' OR value LIKE ? ESCAPE '!')",
     );
-    // An address may spell any letter of the name as %xx.
-    sql.bind(format!("%{}%", escaped(claim.name))).bind("%!%%");
+    sql.bind(name.as_str()).bind(spelt);
     if let Some(image) = but {
         sql.push(" AND image_id <> ?").bind(image.as_str());
     }
+    sql.push(
+        " UNION ALL SELECT url FROM fresnel_artifact_blobs WHERE is_external = false \
+         AND (url LIKE ? ESCAPE '!' OR url LIKE ? ESCAPE '!')",
+    );
+    sql.bind(name.as_str()).bind(spelt);
     sql
 }
 

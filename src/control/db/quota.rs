@@ -193,7 +193,7 @@ impl Db {
     }
 }
 
-/// One at a time of each project, first come, first served.
+/// One at a time of each project, or of whatever has a name, first come, first served.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     waiting: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
@@ -202,17 +202,22 @@ pub(super) struct Turns {
 impl Turns {
     /// Waits for the project's turn, which lasts until the guard is dropped.
     pub(super) async fn take(&self, project: Option<&ProjectId>) -> OwnedMutexGuard<()> {
-        self.of(key(project)).lock_owned().await
+        self.take_named(key(project)).await
     }
 
-    fn of(&self, project: &str) -> Arc<tokio::sync::Mutex<()>> {
+    /// The same for what is no project.
+    pub(super) async fn take_named(&self, name: &str) -> OwnedMutexGuard<()> {
+        self.of(name).lock_owned().await
+    }
+
+    fn of(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut waiting = self.waiting.lock();
-        if let Some(turn) = waiting.get(project).and_then(Weak::upgrade) {
+        if let Some(turn) = waiting.get(name).and_then(Weak::upgrade) {
             return turn;
         }
         waiting.retain(|_, turn| turn.strong_count() > 0);
         let turn = Arc::default();
-        waiting.insert(project.to_owned(), Arc::downgrade(&turn));
+        waiting.insert(name.to_owned(), Arc::downgrade(&turn));
         turn
     }
 }

@@ -1,11 +1,14 @@
 //! Blobs: begun together with the journal's row of their upload, finished together with its end
 //! (ADR 9). What is nobody's any more stays recorded until its bytes are gone.
 
+use tokio::sync::OwnedMutexGuard;
+
 use super::{
     super::{
         Db,
         error::{Error, Result},
         journal::{self, NewWrite, NodeId},
+        location::{self, Claim},
         pool::{Transaction, transact},
         rows::cell,
         sql::{Sql, Value},
@@ -36,6 +39,12 @@ pub struct NewBlob<'a> {
 pub type Replaced = Option<Blob>;
 
 impl Db {
+    /// Waits until nobody else of this process begins an upload to the artifact. Lasts until the guard is
+    /// dropped: of many who begin at once none is overtaken by all the others.
+    pub async fn blob_turn(&self, artifact: &str) -> OwnedMutexGuard<()> {
+        self.turns.take_named(&format!("artifact {artifact}")).await
+    }
+
     /// Records an upload and the blob that it fills. Returns the bytes that are reserved for it: those
     /// that it may have at most.
     ///
@@ -46,6 +55,7 @@ impl Db {
         let journal = journal::insert(dialect, &new.blob.id, std::slice::from_ref(write), None);
         let _turn = self.turns.take(Some(&new.artifact.owner)).await;
         transact!(self.pool, |t| {
+            quota::lock(t, new.artifact, new.limits).await?;
             t.execute(&journal).await?;
             count_up(t, new.artifact, None).await?;
             let left = quota::left_bytes(t, new.artifact, new.limits, new.wanted).await?;
@@ -98,12 +108,22 @@ impl Db {
         })
     }
 
-    /// Gives an artifact a blob that is somewhere already.
+    /// Gives an artifact a blob that is somewhere already; one whose bytes are to be its own only where
+    /// they are nobody's.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the artifact has changed meanwhile.
-    pub async fn blob_add(&self, artifact: &Artifact, blob: &Blob, now_us: i64) -> Result<()> {
+    /// [`Error::Conflict`] when the artifact has changed meanwhile; [`Error::Taken`].
+    pub async fn blob_add(
+        &self,
+        artifact: &Artifact,
+        blob: &Blob,
+        claims: &[Claim<'_>],
+        now_us: i64,
+    ) -> Result<()> {
         transact!(self.pool, |t| {
+            if !claims.is_empty() {
+                location::refuse_taken(t, None, claims).await?;
+            }
             count_up(t, artifact, Some(now_us)).await?;
             t.execute(&insert(&artifact.id, blob)).await?;
             Ok(())
@@ -124,15 +144,17 @@ impl Db {
         })
     }
 
-    /// Blobs whose bytes are to be removed.
+    /// Blobs whose bytes are to be removed, in the order of their ids, after one.
     ///
     /// # Errors
     /// Only those of the database.
-    pub async fn blobs_given_up(&self, limit: u32) -> Result<Vec<Blob>> {
+    pub async fn blobs_given_up(&self, after: &str, limit: u32) -> Result<Vec<Blob>> {
         let mut sql = Sql::new(format!(
-            "SELECT {BLOB_COLUMNS} FROM {BLOBS} WHERE status = 'pending_delete' LIMIT ?"
+            "SELECT {BLOB_COLUMNS} FROM {BLOBS} WHERE status = 'pending_delete' AND id > ? \
+             ORDER BY id LIMIT ?"
         ));
-        let rows = self.pool.fetch(sql.bind(i64::from(limit))).await?;
+        sql.bind(after).bind(i64::from(limit));
+        let rows = self.pool.fetch(&sql).await?;
         rows.iter().map(|row| Ok(blob(row)?.1)).collect()
     }
 

@@ -8,6 +8,7 @@ use super::{
         Db, Direction, Viewer,
         conn::Row,
         error::{Error, Result},
+        image,
         rows::cell,
         sql::{Sql, Value},
     },
@@ -206,6 +207,9 @@ impl Db {
     ) -> Result<Vec<Value>> {
         let keys = query.sort.iter().map(|(key, _)| key.sql().0);
         let keys: Vec<String> = keys.collect();
+        if !image::is_storable(marker) {
+            return Err(Error::NotFound);
+        }
         let mut sql = Sql::new(format!("SELECT {} FROM {TABLE} a", keys.join(", ")));
         query.push_join(&mut sql);
         sql.push(" WHERE a.id = ?").bind(marker);
@@ -375,6 +379,11 @@ impl Compared {
             (Operator::In, some) => {
                 sql.push(subject).push(" IN ");
                 sql.push_list(some.iter().map(value));
+            }
+            // Only % and _ stand for others: databases differ in what a backslash does.
+            (Operator::Like, [Operand::Text(pattern), ..]) => {
+                sql.push(&format!("{subject} LIKE ? ESCAPE '!'"));
+                sql.bind(pattern.replace('!', "!!"));
             }
             (operator, [one, ..]) => {
                 sql.push(&format!("{subject} {} ?", operator.sql()));

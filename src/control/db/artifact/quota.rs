@@ -1,4 +1,5 @@
-//! What projects may have of artifacts: how many, and of how many bytes.
+//! What projects may have of artifacts: how many, and of how many bytes. Sums are taken under the lock
+//! that reservations for images take: of any number of nodes one counts at a time.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,7 @@ use super::{
         Db,
         error::{Error, Result},
         pool::{Transaction, transact},
+        quota,
         rows::cell,
         sql::{Sql, Value},
     },
@@ -86,6 +88,19 @@ impl Db {
             }
             Ok(())
         })
+    }
+}
+
+/// Keeps all others who count for the owner waiting until this transaction ends. Where nothing is limited
+/// nobody counts.
+pub(super) async fn lock(
+    t: &mut Transaction,
+    artifact: &Artifact,
+    limits: &[ArtifactLimit],
+) -> Result<()> {
+    match limits {
+        [] => Ok(()),
+        _ => quota::lock(t, Some(&artifact.owner)).await,
     }
 }
 
