@@ -12,7 +12,7 @@ use fresnel::client::amqp::frame::{self, Frame};
 use fresnel::client::s3::answer::Leaves;
 use fresnel::client::web::Uri;
 use fresnel::config::dialect;
-use fresnel::control::artifact::{ListRequest, Types, check_list};
+use fresnel::control::artifact::{ListRequest, Type, Types, check_list, check_new};
 use fresnel::control::metadef::CatalogFile;
 use fresnel::control::policy::{file as policy_file, parse as policy_rule};
 use fresnel::control::protect::{Format, Protections};
@@ -23,7 +23,7 @@ use fresnel::data::encrypt::{HEADER_BYTES_MAX, Header, SLOTS_MAX};
 use fresnel::data::inspect::{self, Inspection};
 use fresnel::model::RangeRequest;
 use fresnel_hash::{Algorithm, Engine, Lane, Md5, Sha256, Sha512};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A function that takes any bytes.
 pub type Target = fn(&[u8]);
@@ -263,27 +263,54 @@ pub fn patch(data: &[u8]) {
     }
 }
 
-/// A type of artifacts, and what a list of artifacts may ask: a line each, `name=value`.
+/// A type of artifacts, and after an empty line what clients ask of it: a line each, JSON of a new artifact
+/// or `name=value` for a list. Images are asked where the type is none.
 pub fn artifacts(data: &[u8]) {
-    static TYPES: LazyLock<Types> =
+    static IMAGES: LazyLock<Types> =
         LazyLock::new(|| Types::new(&["images".to_owned()], &[]).expect("they are compiled in"));
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    if let Err(wrong) = Types::new(&[], &[text.to_owned()]) {
+    let (document, asked) = text.split_once("\n\n").unwrap_or((text, text));
+    let parsed: Value = serde_json::from_str(document).unwrap_or_default();
+    let name = parsed["name"].as_str().map(str::to_owned);
+    let own = Types::new(name.as_slice(), &[document.to_owned()]);
+    if let Err(wrong) = &own {
         assert!(!wrong.is_empty());
     }
-    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    let own = own.as_ref().ok().zip(name.as_deref());
+    let kind = own.and_then(|(types, name)| types.get(name));
+    let kind = kind.or_else(|| IMAGES.get("images"));
+    let kind = kind.expect("it was enabled");
+    for line in asked.lines() {
+        if let Ok(Value::Object(given)) = serde_json::from_str(line) {
+            new_artifact(kind, &given);
+        }
+    }
+    let pairs = asked.lines().filter_map(|line| line.split_once('='));
     let request = ListRequest {
         filters: pairs
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
         ..ListRequest::default()
     };
-    let images = TYPES.get("images").expect("it was enabled");
-    if let Err(refusal) = check_list(images, &request) {
+    if let Err(refusal) = check_list(kind, &request) {
         assert!(!refusal.to_string().is_empty());
     }
+}
+
+/// What a type takes, it takes again as it shows it.
+fn new_artifact(kind: &Type, given: &Map<String, Value>) {
+    let shown = match check_new(kind, given) {
+        Ok(shown) => shown,
+        Err(refusal) => return assert!(!refusal.to_string().is_empty()),
+    };
+    let set = given.iter().filter(|(_, value)| !value.is_null());
+    let again: Map<String, Value> = set
+        .map(|(name, _)| (name.clone(), shown[name].clone()))
+        .collect();
+    let twice = check_new(kind, &again).expect("what was taken is taken again");
+    assert!(again.iter().all(|(name, value)| twice[name] == *value));
 }
 
 /// What a client sends of metadata definitions, and a file of them: what is written of one is read
