@@ -294,8 +294,7 @@ impl Cache {
 
     /// Whether all of an image is there.
     pub fn has(&self, image: &ImageId) -> bool {
-        let entries = self.shared.all();
-        let mut entries = entries.iter().filter(|entry| entry.key.is_of(image));
+        let mut entries = self.shared.some(|key| key.is_of(image));
         entries.any(|entry| entry.is_whole())
     }
 

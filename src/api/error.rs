@@ -3,15 +3,17 @@
 
 #[cfg(test)]
 mod catalogue;
+mod refusal;
 
 use std::{borrow::Cow, io};
 
 use ::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 
+use self::refusal::{of_artifact, of_cache, of_import, of_location, of_metadef};
 use super::schema::Violation;
 use crate::{
     base::seldom::Seldom,
-    control::{self, Error as E, artifact, cache, db, import, location::Refusal, metadef},
+    control::{self, Error as E, db},
     data::{self, StoreError},
     http::{self, Response},
     model::RangeError,
@@ -414,17 +416,6 @@ fn of_control(error: &E) -> Verdict {
     }
 }
 
-fn of_cache(refusal: cache::Refusal) -> Verdict {
-    use cache::Refusal as R;
-    match refusal {
-        R::Denied => (StatusCode::FORBIDDEN, Log),
-        R::Unavailable => (StatusCode::NOT_FOUND, Explanation),
-        R::Inactive => (StatusCode::BAD_REQUEST, Explanation),
-        R::NotCentral => (StatusCode::CONFLICT, Explanation),
-        R::QueueFull => (StatusCode::SERVICE_UNAVAILABLE, Explanation),
-    }
-}
-
 fn of_range(error: &RangeError) -> Verdict {
     match error {
         RangeError::Multiple => (StatusCode::BAD_REQUEST, Explanation),
@@ -432,104 +423,6 @@ fn of_range(error: &RangeError) -> Verdict {
             (StatusCode::RANGE_NOT_SATISFIABLE, Detail)
         }
     }
-}
-
-fn of_import(refusal: &import::Refusal) -> Verdict {
-    use import::Refusal as R;
-    match refusal {
-        R::StageHost => (StatusCode::BAD_GATEWAY, Explanation),
-        R::Untrusted => (StatusCode::FORBIDDEN, Explanation),
-        R::StageHostSilent => (StatusCode::GATEWAY_TIMEOUT, Explanation),
-        R::Active
-        | R::NotActive
-        | R::NotQueued(_)
-        | R::NotStaged
-        | R::FormatUnset(_)
-        | R::ActiveTask
-        | R::Overtaken(_)
-        | R::UnknownStore(_) => (StatusCode::CONFLICT, Explanation),
-        R::AllAndSome
-        | R::HeaderAndSome
-        | R::Present(_)
-        | R::SingleStore(_)
-        | R::RemoteUnset(_)
-        | R::RemoteId(_)
-        | R::TaskAddress(_)
-        | R::Address(_) => (StatusCode::BAD_REQUEST, Explanation),
-    }
-}
-
-fn of_location(refusal: &Refusal) -> Verdict {
-    match refusal {
-        Refusal::Invisible(_) | Refusal::NotForUsers | Refusal::OnlyCopy => {
-            (StatusCode::FORBIDDEN, Explanation)
-        }
-        Refusal::Cleared | Refusal::Last => (StatusCode::FORBIDDEN, Detail),
-        Refusal::ImageUnknown(_) | Refusal::NotInStore { .. } => {
-            (StatusCode::NOT_FOUND, Explanation)
-        }
-        Refusal::Status { .. }
-        | Refusal::Contradiction(_)
-        | Refusal::ActiveTask
-        | Refusal::StoreUnknown(_)
-        | Refusal::Inactive
-        | Refusal::DataInUse(_) => (StatusCode::CONFLICT, Explanation),
-        Refusal::Position(_)
-        | Refusal::Unusable
-        | Refusal::Filtered(_)
-        | Refusal::Duplicate(_)
-        | Refusal::Present(_)
-        | Refusal::Metadata { .. }
-        | Refusal::Digest(_) => (StatusCode::BAD_REQUEST, Explanation),
-        Refusal::TooMany { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Explanation),
-    }
-}
-
-fn of_metadef(refusal: &metadef::Refusal) -> Verdict {
-    use metadef::Refusal as R;
-    let status = match refusal {
-        R::Unknown(_)
-        | R::NoParent(_)
-        | R::NoItem(..)
-        | R::NotAssociated { .. }
-        | R::NoAssociation(_)
-        | R::Prefix { .. }
-        | R::NoResourceType(_) => StatusCode::NOT_FOUND,
-        R::Invisible(_)
-        | R::Protected(_)
-        | R::ProtectedItem { .. }
-        | R::ProtectedAssociation(_)
-        | R::ProtectedResourceType(_) => StatusCode::FORBIDDEN,
-        R::DuplicateNamespace(_)
-        | R::DuplicateUpdate(_)
-        | R::DuplicateItem { .. }
-        | R::DuplicateItemUpdate { .. }
-        | R::DuplicateAssociation { .. }
-        | R::DuplicateResourceType(_)
-        | R::ResourceTypeInUse(_) => StatusCode::CONFLICT,
-    };
-    (status, Explanation)
-}
-
-fn of_artifact(refusal: &artifact::Refusal) -> Verdict {
-    use artifact::Refusal as R;
-    let status = match refusal {
-        R::Invalid(_) => StatusCode::BAD_REQUEST,
-        R::Denied(_)
-        | R::Foreign
-        | R::Anonymous
-        | R::ReadOnlyType
-        | R::State(_)
-        | R::TooMany(_) => StatusCode::FORBIDDEN,
-        R::UnknownType(_) | R::NotFound(_) | R::NoBlob(_) => StatusCode::NOT_FOUND,
-        R::ApiVersion(_) => StatusCode::NOT_ACCEPTABLE,
-        R::Duplicate | R::Filling | R::Taken(_) | R::Overtaken | R::NotReady(_) => {
-            StatusCode::CONFLICT
-        }
-        R::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        R::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-    };
-    (status, Explanation)
 }
 
 /// Outside uploads and downloads, which word a store's failure themselves.

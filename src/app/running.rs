@@ -9,7 +9,7 @@ use super::metrics;
 use crate::{
     base::telemetry,
     cache::Cache,
-    control::Control,
+    control::{Control, Leases},
     http::{self, Drain, Handler, Listener, Served, Shutdown, Tls},
 };
 
@@ -77,20 +77,31 @@ impl Running {
         }
     }
 
-    /// No new requests; those under way, and transfers, may end within `patience`. Then a service gives
-    /// up its lease. Returns how many connections were cut.
+    /// No new requests and no more jobs; those under way, and transfers, may end within `patience`. At last
+    /// a service gives up its lease. Returns how many connections were cut.
     pub(super) async fn drain(self, patience: Duration) -> usize {
-        self.shutdown.begin(patience);
-        if let Some(control) = &self.control {
-            control.leases.drain(patience).await;
+        match &self.control {
+            None => self.shutdown.begin(patience),
+            Some(control) => {
+                // Uploads that are stopped then are told so before their connections are cut.
+                self.shutdown.begin(patience + Leases::CLEAN_UP_WAIT);
+                control.leases.drain(patience).await;
+            }
         }
         let mut cut = 0;
         for served in self.served {
             // Its panics are logged where they happen.
             cut += served.await.map_or(0, |served| served.cut);
         }
-        for task in self.background {
+        for task in &self.background {
             task.abort();
+        }
+        for task in self.background {
+            // Nothing runs any more that a lease covers. Its panics are logged, too.
+            drop(task.await);
+        }
+        if let Some(control) = &self.control {
+            control.leases.leave().await;
         }
         drop(self.socket.map(fs::remove_file));
         if let Some(cache) = self.cache {

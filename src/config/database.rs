@@ -34,6 +34,7 @@ impl Database {
             connections_max: self.max_pool_size.saturating_add(self.max_overflow),
             acquire_timeout: Duration::from_secs(self.pool_timeout.into()),
             lifetime_max: Duration::from_secs(self.connection_recycle_time.into()),
+            statement_max,
             start_retries_max: u64::try_from(self.max_retries).ok(),
             start_retry_interval: Duration::from_secs(self.retry_interval.into()),
             ..db::Config::default()

@@ -86,6 +86,9 @@ pub struct Config {
     pub lifetime_max: Duration,
     /// How long a writer of SQLite waits for another process's.
     pub busy_timeout: Duration,
+    /// A statement that takes longer is given up, with its connection: [`Error::Unavailable`]. Longer than
+    /// servers wait for locks (MariaDB: 50 s).
+    pub statement_max: Duration,
     /// How often more a process that starts tries a database that does not answer; none is for ever.
     pub start_retries_max: Option<u64>,
     /// How long it waits between these tries.
@@ -100,6 +103,7 @@ impl Default for Config {
             acquire_timeout: Duration::from_secs(30),
             lifetime_max: Duration::from_secs(3600),
             busy_timeout: Duration::from_secs(5),
+            statement_max: Duration::from_secs(60),
             start_retries_max: Some(10),
             start_retry_interval: Duration::from_secs(10),
         }

@@ -262,7 +262,8 @@ impl Control {
         let Some(keys) = &self.keys else {
             return Ok(());
         };
-        if let Err(cause) = keys.leaves(id, image, token).await {
+        let left = keys.leaves(id, image, token).await;
+        if let Err(cause) = &left {
             info!(image.id = %image, key.id = id, %cause, "The key manager did not know that an image needs its key");
         }
         left

@@ -78,6 +78,22 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether there were no buffers: nothing is wrong with the bytes, and another time they may go.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Self::Busy | Self::Store(store::Error::NoBuffers) => true,
+            // Of what is read from a store to go to others.
+            Self::Client(cause) => {
+                let cause = cause.get_ref();
+                let cause = cause.and_then(|cause| cause.downcast_ref::<Self>());
+                cause.is_some_and(Self::is_busy)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl From<pace::TooSlow> for Error {
     fn from(_: pace::TooSlow) -> Self {
         Self::TooSlow

@@ -390,7 +390,7 @@ mod tests {
     fn who_is_not_known_by_a_token_alone_is_asked_for_each_time() {
         let permits = Permits::new(Duration::from_secs(60));
         let known = |names: &[&'static str]| {
-            let values = names.iter().copied().map(|name| {
+            let values = names.iter().map(|name| {
                 let name = ::http::HeaderName::from_static(name);
                 (name, HeaderValue::from_static("a"))
             });

@@ -257,7 +257,7 @@ impl Shared {
     /// them is gone too, it is the filesystem that is not there.
     fn outcome_of_draft(&self, draft: &Path, error: std::io::Error) -> Error {
         let folder = draft.parent().unwrap_or(draft);
-        if error.kind() == std::io::ErrorKind::NotFound && !folder.is_dir() {
+        if error.kind() == ErrorKind::NotFound && !folder.is_dir() {
             warn!(store.id = %self.id, path = %folder.display(), "A directory of a store is gone");
             return Error::Unavailable(self.id.clone());
         }

@@ -26,6 +26,7 @@ claims!(
     a_lost_move_changes_nothing,
     one_of_many_moves_wins,
     deleted_is_gone,
+    a_location_that_came_meanwhile_is_not_lost,
     what_is_protected_meanwhile_stays,
     who_may_get_what,
     what_does_not_fit_is_refused,

@@ -43,7 +43,7 @@ pub(super) const METRICS: &[Metric] = &[
     Metric::new(Histogram, "fresnel_keystone_request_seconds", "outcome", "requests to Keystone: `answered`, or `failed` without an answer"),
     Metric::new(Gauge, "fresnel_events_waiting", "", "notifications that the broker does not have yet, on the node that sends"),
     Metric::new(Counter, "fresnel_events_total", "outcome", "notifications `sent`, or `dropped` beyond `events_max`"),
-    Metric::new(Counter, "fresnel_jobs_total", "kind,outcome", "attempts at background jobs: `done`, `failed`, or `lost` to a delete or another node"),
+    Metric::new(Counter, "fresnel_jobs_total", "kind,outcome", "attempts at background jobs: `done`, `failed`, `busy` without buffers, or `lost` to a delete, another node or the end of this one"),
     Metric::new(Counter, "fresnel_cache_requests_total", "outcome", "downloads through the cache: `hit` (all of it was there), `miss`, `bypass` (such an image is not cached)"),
     Metric::new(Counter, "fresnel_cache_filled_bytes_total", "", "bytes fetched into the cache"),
     Metric::new(Gauge, "fresnel_cache_bytes", "", "its size, holes not counted"),

@@ -245,7 +245,7 @@ impl Control {
     pub(super) async fn forget_blob(&self, blob: &Blob) -> bool {
         if let (Some(store), Some(url)) = (&blob.store, &blob.url) {
             let Some(store) = self.stores.get(store) else {
-                warn!(blob.id = %blob.id, %store, "A blob is left to a node that has its store");
+                warn!(blob.id = %blob.id, store.id = %store, "A blob is left to a node that has its store");
                 return false;
             };
             match store.delete(url).await {
@@ -256,7 +256,7 @@ impl Control {
                     | store::Error::BadAddress(_),
                 ) => {}
                 Err(error) => {
-                    warn!(blob.id = %blob.id, store = %store.id(), %error, "Could not remove a blob's bytes yet");
+                    warn!(blob.id = %blob.id, store.id = %store.id(), %error, "Could not remove a blob's bytes yet");
                     return !matches!(error, store::Error::Unavailable(_));
                 }
             }

@@ -7,7 +7,6 @@ use super::{
     version::Version,
 };
 use crate::{
-    base::limits::{LIST_CONDITIONS_MAX, LIST_VALUES_MAX},
     control::{
         Caller, Control, Result, Rule,
         db::{
@@ -85,10 +84,6 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn len(&self) -> usize {
-        self.all.len() + self.any.len() + self.any_tags.len()
-    }
-
     fn add(&mut self, combiner: Combiner, filter: Filter) {
         match combiner {
             Combiner::And => self.all.push(filter),
@@ -399,11 +394,6 @@ fn split_values(text: &str) -> Result<Vec<String>, Refusal> {
     let mut values = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        if values.len() == LIST_VALUES_MAX {
-            return Err(Refusal::invalid(format!(
-                "A filter takes at most {LIST_VALUES_MAX} values."
-            )));
-        }
         let Some(quoted) = rest.strip_prefix('"') else {
             let (one, more) = rest.split_once(',').unwrap_or((rest, ""));
             if one.contains('"') && !one.contains("\\\"") {
@@ -479,15 +469,6 @@ mod tests {
         for text in ["\"a", "a\"b\"", "\"a\"b"] {
             assert!(split_values(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn lists_ask_for_no_more_than_a_database_plans() {
-        let tags = |count| vec!["a"; count].join(",");
-        assert!(asked(&[("tags", &tags(128))]).is_ok());
-        assert!(asked(&[("tags", &tags(129))]).is_err());
-        assert!(asked(&[("tags-any", &tags(1024))]).is_ok());
-        assert!(asked(&[("tags-any", &tags(1025))]).is_err());
     }
 
     #[test]

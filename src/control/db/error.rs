@@ -115,7 +115,7 @@ impl Failure {
             Self::Contended => "contended",
             Self::Broken => "broken",
             Self::Duplicate => "duplicate",
-            Self::Refused => "refused",
+            Self::Null | Self::Refused => "refused",
             Self::Other => "other",
         }
     }

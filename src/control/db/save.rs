@@ -68,12 +68,13 @@ impl Db {
         })
     }
 
-    /// Marks the image and all its children deleted, if its status still is the one given, and
-    /// ends its jobs. One without data must not be protected meanwhile.
+    /// Marks the image and all its children deleted, if its status still is the one given and it has got no
+    /// location meanwhile, whose data nobody would remove; ends its jobs. One without data must not be
+    /// protected meanwhile.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the status is another by now, or it is protected; [`Error::NotFound`] when the image
-    /// is gone.
+    /// [`Error::Conflict`] when the status is another by now, there is such a location, or it is protected;
+    /// [`Error::NotFound`] when the image is gone.
     pub async fn image_delete(&self, image: &Image) -> Result<()> {
         let (to, locations) = (Status::Deleted, LocationStatus::Deleted);
         transact!(self.pool, |t| {

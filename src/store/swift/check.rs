@@ -62,7 +62,7 @@ async fn round_trip(shared: &Arc<Shared>) -> Result<(), Broken> {
 
 async fn write_and_delete(shared: &Arc<Shared>, names: &Names) -> Result<(), Broken> {
     const BYTES: &[u8] = b"written by fresnel store check";
-    let writer = SwiftWriter::open(shared.clone(), names.clone()).await;
+    let writer = SwiftWriter::open(shared.clone(), names.clone(), BYTES.len()).await;
     let mut writer = Box::new(writer.map_err(|error| ("use the container", error))?);
     let written = writer.write(Chunk::new(BYTES.into())).await;
     written.map_err(|error| ("write a segment", error))?;
